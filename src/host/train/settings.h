@@ -1,0 +1,95 @@
+/* Settings of a run: one descriptor table (settings.c) gives each its name, type, default, range, unit, help and paper
+ * symbol, and drives defaults, validation, --help, the config file, the run log and the model's metadata. */
+#ifndef AM_SETTINGS_H
+#define AM_SETTINGS_H
+
+#include "altmin/altmin.h"
+#include "base/status.h"
+
+#define AM_MAX_HIDDEN 256
+
+typedef struct am_widths {
+    size_t n;
+    size_t width[AM_MAX_HIDDEN];
+} am_widths;
+
+typedef enum am_accel { AM_ACCEL_NESTEROV_GUARDED, AM_ACCEL_NESTEROV, AM_ACCEL_NONE } am_accel;
+typedef enum am_step_rule { AM_STEP_CAUCHY, AM_STEP_BACKTRACKING, AM_STEP_EXACT } am_step_rule;
+typedef enum am_init { AM_INIT_HE, AM_INIT_PAPER } am_init;
+typedef enum am_form { AM_FORM_AUTO, AM_FORM_NORMAL, AM_FORM_SAMPLE } am_form;
+
+struct altmin_settings {
+    /* data */
+    char *data, *test;         /* source names; NULL: none */
+    char *label;               /* CSV label column; NULL: last */
+    int header;                /* -1 detect, 0, 1 */
+    int task;                  /* am_read_options.task */
+    double valid_fraction;     /* share of training data held out for validation */
+    int scaling;               /* am_scaling */
+    /* network */
+    am_widths hidden;          /* widths of hidden layers; n = 0: a linear model */
+    int activation;            /* am_act */
+    int loss;                  /* am_loss: auto, cross-entropy, squared */
+    int init;                  /* am_init */
+    double init_scale;         /* standard deviation of AM_INIT_PAPER weights */
+    /* method */
+    int method;                /* index in the method registry */
+    double rho, mu;            /* penalty, ridge */
+    int accel;                 /* am_accel */
+    int step;                  /* am_step_rule */
+    int form;                  /* am_form: forced weight form, for tests and comparison */
+    double eps_start, eps_factor, eps_floor; /* relaxation schedule: eps <- max(eps*factor, floor) */
+    /* run */
+    uint64_t seed;
+    size_t sweeps;
+    double time_limit;         /* seconds; 0: none */
+    double target_accuracy;    /* 0: none */
+    size_t patience;           /* evaluations; 0: off */
+    double tolerance;          /* relative objective change; 0: off */
+    size_t eval_every;         /* sweeps between evaluations */
+    /* machine */
+    int backend;               /* am_backend_kind: auto, ref, cpu, cuda */
+    size_t threads;            /* 0: all */
+};
+
+typedef enum am_setting_type {
+    AM_SET_TEXT,   /* char *, malloc'ed */
+    AM_SET_REAL,   /* double, range [min, max], or open at min when min_open */
+    AM_SET_COUNT,  /* size_t */
+    AM_SET_SEED,   /* uint64_t */
+    AM_SET_CHOICE, /* int, index + choice_first into a list of names */
+    AM_SET_WIDTHS  /* am_widths */
+} am_setting_type;
+
+/** One row of the table. */
+typedef struct am_setting {
+    const char *name;    /* "eps-floor": the command line's --eps-floor, the config file's "eps-floor" */
+    am_setting_type type;
+    size_t offset;       /* in struct altmin_settings */
+    const char *fallback; /* the default, as text */
+    double min, max;
+    const char *const *choices; /* NULL-terminated names for AM_SET_CHOICE */
+    int choice_first;    /* value of the first choice (-1 for tri-states) */
+    const char *unit;    /* "s", "samples", NULL */
+    const char *symbol;  /* the paper's letter, or NULL */
+    const char *group;   /* heading in --help: "Data", "Network", "Method", "Run", "Machine" */
+    const char *help;    /* one sentence */
+} am_setting;
+
+/** The table; *n receives the number of rows. */
+const am_setting *am_setting_table(size_t *n);
+/** Row by name, or NULL. */
+const am_setting *am_setting_find(const char *name);
+/** Name in the table nearest to `name` (edit distance at most 3, or a common prefix), or NULL. For "did you mean". */
+const char *am_setting_nearest(const char *name);
+/** Current value as text into buf (as altmin_settings_set would accept it). */
+void am_setting_print(const am_setting *row, const altmin_settings *settings, char *buf, size_t n_buf);
+/** Deep copy; NULL when memory is not there. */
+altmin_settings *am_settings_copy(const altmin_settings *settings);
+/** All settings as a JSON object in malloc'ed text, NULL when memory is not there. */
+char *am_settings_to_json(const altmin_settings *settings);
+/** Apply a JSON object (unknown names, wrong types, duplicate keys are errors that name the key and `source`). Settings
+ *  whose bit is set in `fixed` (one byte per table row, may be NULL) are left alone: command-line flags win. */
+altmin_error am_settings_from_json(altmin_settings *settings, const char *json, size_t n_json, const char *source,
+                                   const unsigned char *fixed, altmin_status *st);
+#endif
