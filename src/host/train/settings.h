@@ -3,6 +3,8 @@
 #ifndef AM_SETTINGS_H
 #define AM_SETTINGS_H
 
+#include <stdio.h>
+
 #include "altmin/altmin.h"
 #include "base/status.h"
 
@@ -54,7 +56,7 @@ struct altmin_settings {
 
 typedef enum am_setting_type {
     AM_SET_TEXT,   /* char *, malloc'ed */
-    AM_SET_REAL,   /* double, range [min, max], or open at min when min_open */
+    AM_SET_REAL,   /* double */
     AM_SET_COUNT,  /* size_t */
     AM_SET_SEED,   /* uint64_t */
     AM_SET_CHOICE, /* int, index + choice_first into a list of names */
@@ -67,8 +69,10 @@ typedef struct am_setting {
     am_setting_type type;
     size_t offset;       /* in struct altmin_settings */
     const char *fallback; /* the default, as text */
-    double min, max;
-    const char *const *choices; /* NULL-terminated names for AM_SET_CHOICE */
+    const char *unset;   /* AM_SET_TEXT: the word that stands for NULL ("none"), or NULL when text is required */
+    double min, max;     /* allowed range; max may be infinite, the value may not */
+    int min_open, max_open; /* 1: the bound itself is not allowed */
+    const char *const *choices; /* NULL-terminated names for AM_SET_CHOICE; read them by am_setting_choices */
     int choice_first;    /* value of the first choice (-1 for tri-states) */
     const char *unit;    /* "s", "samples", NULL */
     const char *symbol;  /* the paper's letter, or NULL */
@@ -82,14 +86,28 @@ const am_setting *am_setting_table(size_t *n);
 const am_setting *am_setting_find(const char *name);
 /** Name in the table nearest to `name` (edit distance at most 3, or a common prefix), or NULL. For "did you mean". */
 const char *am_setting_nearest(const char *name);
+/** Names of an AM_SET_CHOICE row in the order of their values, NULL-terminated; NULL for other rows. */
+const char *const *am_setting_choices(const am_setting *row);
+/** Value of a choice by its name into *value; 1 when it is found, else 0. For names read from files. */
+int am_setting_choice_value(const am_setting *row, const char *name, int *value);
+/** Name of a choice by its value, or NULL when there is none. */
+const char *am_setting_choice_name(const am_setting *row, int value);
+/** Member of the NULL-terminated list `words` nearest to `word`, or NULL when none is near enough to suggest. */
+const char *am_nearest_word(const char *word, const char *const *words);
+/** Set one row from text; the error sentence names the setting, the value and what is allowed. */
+altmin_error am_setting_set(const am_setting *row, altmin_settings *settings, const char *text, altmin_status *st);
 /** Current value as text into buf (as altmin_settings_set would accept it). */
 void am_setting_print(const am_setting *row, const altmin_settings *settings, char *buf, size_t n_buf);
 /** Deep copy; NULL when memory is not there. */
 altmin_settings *am_settings_copy(const altmin_settings *settings);
 /** All settings as a JSON object in malloc'ed text, NULL when memory is not there. */
 char *am_settings_to_json(const altmin_settings *settings);
-/** Apply a JSON object (unknown names, wrong types, duplicate keys are errors that name the key and `source`). Settings
- *  whose bit is set in `fixed` (one byte per table row, may be NULL) are left alone: command-line flags win. */
+/** Apply a JSON object (unknown names, wrong types, duplicate keys are errors that name the key and `source`). Rows
+ *  whose byte in `fixed` is not 0 (one byte per table row, may be NULL) are checked but left alone: command-line flags
+ *  win. On failure no setting is changed. */
 altmin_error am_settings_from_json(altmin_settings *settings, const char *json, size_t n_json, const char *source,
                                    const unsigned char *fixed, altmin_status *st);
+/** Print the table as help text, 96 columns wide. `pick` is a NULL-terminated list of group headings ("Run") and setting
+ *  names ("label"); NULL prints everything. */
+void am_settings_help(FILE *out, const char *const *pick);
 #endif
