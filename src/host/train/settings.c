@@ -213,7 +213,7 @@ altmin_settings *am_settings_copy(const altmin_settings *settings)
     return NULL;
 }
 
-static altmin_error fail_unknown(const char *name, altmin_status *st)
+altmin_error am_setting_unknown(const char *name, altmin_status *st)
 {
     const char *nearest = am_setting_nearest(name);
     if (nearest) {
@@ -231,7 +231,7 @@ altmin_error altmin_settings_set(altmin_settings *settings, const char *name, co
                        "altmin_settings_set: settings, name and value must not be NULL");
     }
     const am_setting *row = am_setting_find(name);
-    if (!row) return fail_unknown(name, status);
+    if (!row) return am_setting_unknown(name, status);
     return am_setting_set(row, settings, value, status);
 }
 

@@ -86,6 +86,8 @@ const am_setting *am_setting_table(size_t *n);
 const am_setting *am_setting_find(const char *name);
 /** Name in the table nearest to `name` (edit distance at most 3, or a common prefix), or NULL. For "did you mean". */
 const char *am_setting_nearest(const char *name);
+/** Record ALTMIN_ERR_USAGE for a name that is not in the table, with the nearest one as suggestion. */
+altmin_error am_setting_unknown(const char *name, altmin_status *st);
 /** Names of an AM_SET_CHOICE row in the order of their values, NULL-terminated; NULL for other rows. */
 const char *const *am_setting_choices(const am_setting *row);
 /** Value of a choice by its name into *value; 1 when it is found, else 0. For names read from files. */

@@ -128,7 +128,7 @@ static altmin_error apply_object(altmin_settings *s, altmin_settings *ignored, c
         if (row) {
             set_json(row, fixed && fixed[row - table] ? ignored : s, item, &reason);
         } else {
-            fail_unknown(item->string, &reason);
+            am_setting_unknown(item->string, &reason);
         }
         if (reason.code) return am_fail(st, reason.code, "%s: %s", source, reason.message);
     }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "kernels/formulas.h"
+
 #define FIELD(f) offsetof(struct altmin_settings, f)
 
 /* Largest count and seed: whole numbers survive JSON, which reads them as doubles, up to 2^53 - 1. */
@@ -18,8 +20,9 @@
 static const char *const header_names[] = {"auto", "no", "yes", NULL};
 static const char *const task_names[] = {"auto", "classification", "regression", NULL};
 static const char *const scaling_names[] = {"auto", "none", "unit", "standardise", NULL};
-static const char *const activation_names[] = {"identity", "relu",     "leaky-relu", "elu", "tanh",
-                                               "sigmoid",  "softplus", "hard-tanh",  NULL};
+#define NAME_ONLY(id, name) name,
+static const char *const activation_names[] = {AM_ACTIVATIONS(NAME_ONLY) NULL};
+#undef NAME_ONLY
 static const char *const loss_names[] = {"auto", "cross-entropy", "squared", NULL};
 static const char *const init_names[] = {"he", "paper", NULL};
 static const char *const method_names[] = {"mdlam", NULL};
