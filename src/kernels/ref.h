@@ -1,0 +1,35 @@
+/* Pieces of the reference backend that other host-memory backends share. */
+#ifndef AM_REF_H
+#define AM_REF_H
+
+#include "kernels/backend.h"
+
+/** State of a backend whose memory is the host's. cpu.c embeds it as its first member. */
+typedef struct am_host_state {
+    double slot[AM_MAX_SLOTS];
+    double *work;      /* scratch of factorizations and columns, grown outside sweeps when possible */
+    size_t n_work;     /* doubles */
+} am_host_state;
+
+static inline am_host_state *am_host(const am_ctx *ctx) { return (am_host_state *)ctx->impl; }
+
+/** Scratch of at least n doubles, kept until close: after the first sweep of a shape nothing is allocated. NULL after a
+ *  sticky failure. */
+double *am_host_work(am_ctx *ctx, size_t n);
+
+void *am_ref_alloc(am_ctx *ctx, size_t n_bytes);
+void am_ref_release(am_ctx *ctx, void *memory);
+size_t am_ref_free_bytes(am_ctx *ctx);
+void am_ref_upload(am_ctx *ctx, void *dst, const void *host, size_t n_bytes);
+void am_ref_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes);
+void am_ref_copy(am_ctx *ctx, am_mat dst, am_mat src);
+void am_ref_fill(am_ctx *ctx, am_mat dst, float value);
+void am_ref_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta);
+void am_ref_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge);
+void am_ref_scalar(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in);
+void am_ref_slots_write(am_ctx *ctx, am_slot first, size_t n, const double *value);
+void am_ref_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value);
+void am_ref_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *arg), void *arg);
+int am_ref_sweep_begin(am_ctx *ctx, uint64_t key);
+void am_ref_sweep_end(am_ctx *ctx, uint64_t key);
+#endif
