@@ -9,53 +9,186 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Upper bound of the number of values: every value follows an opening bracket or a comma, or is the document.
- */
-static size_t count_values(const char *text, size_t n)
+enum { max_depth = 64 };
+
+/* ---- strict syntax, RFC 8259 ----
+ * cJSON takes leading zeros, control characters and a few other liberties, and its error positions can be off
+ * by one. The scanner below settles syntax and position; cJSON then builds the tree. */
+typedef struct scanner {
+    const char *text;
+    size_t n, at;
+    size_t n_values, max_values, depth;
+    const char *error; /* set once, `at` then stands at the offending byte */
+} scanner;
+
+static int peek(const scanner *s)
 {
-    size_t n_values = 1;
-    int in_string = 0;
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\') {
-                i++;
-            } else if (c == '"') {
-                in_string = 0;
-            }
-        } else if (c == '"') {
-            in_string = 1;
-        } else if (c == ',' || c == '[' || c == '{') {
-            n_values++;
-        }
-    }
-    return n_values;
+    return s->at < s->n ? (unsigned char)s->text[s->at] : -1;
 }
 
-static altmin_error fail_at(const char *text, size_t n, size_t at, const char *name, const char *what,
-                            altmin_status *st)
+static int fail_scan(scanner *s, const char *what)
+{
+    if (!s->error) s->error = what;
+    return 0;
+}
+
+static void skip_blanks(scanner *s)
+{
+    while (s->at < s->n && (s->text[s->at] == ' ' || s->text[s->at] == '\t' || s->text[s->at] == '\r' ||
+                            s->text[s->at] == '\n')) {
+        s->at++;
+    }
+}
+
+static int expect(scanner *s, char c, const char *what)
+{
+    skip_blanks(s);
+    if (peek(s) != (unsigned char)c) return fail_scan(s, what);
+    s->at++;
+    return 1;
+}
+
+static int scan_word(scanner *s, const char *word)
+{
+    for (; *word; word++, s->at++) {
+        if (peek(s) != (unsigned char)*word)
+            return fail_scan(s, "no JSON value (true, false and null are lower case)");
+    }
+    return 1;
+}
+
+static int scan_digits(scanner *s)
+{
+    size_t first = s->at;
+    while (peek(s) >= '0' && peek(s) <= '9') s->at++;
+    return s->at > first ? 1 : fail_scan(s, "a digit is missing");
+}
+
+static int scan_number(scanner *s)
+{
+    if (peek(s) == '-') s->at++;
+    if (peek(s) == '0') {
+        s->at++;
+        if (peek(s) >= '0' && peek(s) <= '9') return fail_scan(s, "a number must not begin with 0");
+    } else if (!scan_digits(s)) {
+        return 0;
+    }
+    if (peek(s) == '.') {
+        s->at++;
+        if (!scan_digits(s)) return 0;
+    }
+    if (peek(s) == 'e' || peek(s) == 'E') {
+        s->at++;
+        if (peek(s) == '+' || peek(s) == '-') s->at++;
+        if (!scan_digits(s)) return 0;
+    }
+    return 1;
+}
+
+/* \u0000 is refused: as a C string the text would end there, and two different keys could look the same. */
+static int scan_escape(scanner *s)
+{
+    s->at++;
+    int c = peek(s);
+    if (c < 0 || !strchr("\"\\/bfnrtu", c)) return fail_scan(s, "not a JSON escape");
+    s->at++;
+    if (c != 'u') return 1;
+    int zero = 1;
+    for (int i = 0; i < 4; i++, s->at++) {
+        c = peek(s);
+        if (c < 0 || !strchr("0123456789abcdefABCDEF", c))
+            return fail_scan(s, "\\u needs four hexadecimal digits");
+        zero &= c == '0';
+    }
+    return zero ? fail_scan(s, "\\u0000 is not allowed") : 1;
+}
+
+static int scan_string(scanner *s)
+{
+    s->at++;
+    for (;;) {
+        int c = peek(s);
+        if (c < 0) return fail_scan(s, "the string does not end");
+        if (c < 0x20) return fail_scan(s, "a line break or control character in a string");
+        if (c == '\\') {
+            if (!scan_escape(s)) return 0;
+            continue;
+        }
+        s->at++;
+        if (c == '"') return 1;
+    }
+}
+
+static int scan_value(scanner *s);
+
+static int scan_members(scanner *s, int object)
+{
+    char close = object ? '}' : ']';
+    s->at++;
+    skip_blanks(s);
+    if (peek(s) == close) {
+        s->at++;
+        return 1;
+    }
+    for (;;) {
+        if (object) {
+            skip_blanks(s);
+            if (peek(s) != '"') return fail_scan(s, "a key in double quotes is missing");
+            if (!scan_string(s) || !expect(s, ':', "a ':' is missing behind a key")) return 0;
+        }
+        if (!scan_value(s)) return 0;
+        skip_blanks(s);
+        int c = peek(s);
+        if (c != ',' && c != close)
+            return fail_scan(s, object ? "a ',' or '}' is missing" : "a ',' or ']' is missing");
+        s->at++;
+        if (c == close) return 1;
+    }
+}
+
+static int scan_value(scanner *s)
+{
+    skip_blanks(s);
+    int c = peek(s);
+    if (s->n_values++ >= s->max_values) return fail_scan(s, "too many values");
+    if (c == '{' || c == '[') {
+        if (++s->depth > max_depth) return fail_scan(s, "nested too deeply");
+        if (!scan_members(s, c == '{')) return 0;
+        s->depth--;
+        return 1;
+    }
+    if (c == '"') return scan_string(s);
+    if (c == 't') return scan_word(s, "true");
+    if (c == 'f') return scan_word(s, "false");
+    if (c == 'n') return scan_word(s, "null");
+    if (c == '-' || (c >= '0' && c <= '9')) return scan_number(s);
+    return fail_scan(s, "a value is missing");
+}
+
+/* Sentence with line, column (in bytes, from 1) and the byte at which the scan stopped. */
+static altmin_error fail_at(const scanner *s, const char *name, altmin_status *st)
 {
     size_t line = 1, column = 1;
-    for (size_t i = 0; i < at && i < n; i++) {
-        if (text[i] == '\n') {
-            line++;
-            column = 1;
-        } else {
-            column++;
-        }
+    for (size_t i = 0; i < s->at; i++) {
+        column++;
+        if (s->text[i] != '\n') continue;
+        line++;
+        column = 1;
     }
-    if (at >= n) {
-        return am_fail(st, ALTMIN_ERR_FORMAT, "%s: line %zu, column %zu: the JSON ends too early", name, line,
-                       column);
+    int c = peek(s);
+    char found[32];
+    if (c < 0) {
+        snprintf(found, sizeof found, "the end");
+    } else if (c > ' ' && c < 127) {
+        snprintf(found, sizeof found, "'%c'", c);
+    } else {
+        snprintf(found, sizeof found, "byte 0x%02x", (unsigned)c);
     }
-    unsigned char c = (unsigned char)text[at];
-    if (c > ' ' && c < 127) {
-        return am_fail(st, ALTMIN_ERR_FORMAT, "%s: line %zu, column %zu: %s at '%c'", name, line, column,
-                       what, c);
-    }
-    return am_fail(st, ALTMIN_ERR_FORMAT, "%s: line %zu, column %zu: %s at byte 0x%02x", name, line, column,
-                   what, c);
+    return am_fail(st, ALTMIN_ERR_FORMAT, "%s: line %zu, column %zu: not valid JSON, %s (at %s)", name, line,
+                   column, s->error, found);
 }
+
+/* ---- keys ---- */
 
 static int compare_strings(const void *a, const void *b)
 {
@@ -87,7 +220,7 @@ static altmin_error refuse_duplicate_keys(const cJSON *object, const char *name,
     return code;
 }
 
-/* The depth of the recursion is bounded by cJSON's own nesting limit. */
+/* The depth of the recursion is bounded by max_depth. */
 static altmin_error check_keys(const cJSON *item, const char *name, altmin_status *st)
 {
     if (cJSON_IsObject(item) && refuse_duplicate_keys(item, name, st)) return ALTMIN_ERR_FORMAT;
@@ -103,25 +236,15 @@ altmin_error am_json_parse(cJSON **root, const char *text, size_t n, const char 
                            altmin_status *st)
 {
     *root = NULL;
-    size_t first = 0;
-    while (first < n && strchr(" \t\r\n", text[first]) && text[first]) first++;
-    if (first == n) return am_fail(st, ALTMIN_ERR_FORMAT, "%s: there is no JSON in it, it is empty", name);
-    if (count_values(text, n) > max_values) {
-        return am_fail(st, ALTMIN_ERR_FORMAT, "%s: the JSON holds more than %zu values", name, max_values);
+    scanner s = {.text = text, .n = n, .max_values = max_values};
+    if (scan_value(&s)) {
+        skip_blanks(&s);
+        if (s.at < n) fail_scan(&s, "text behind the end of the value");
     }
-    const char *end = NULL;
-    cJSON *parsed = cJSON_ParseWithLengthOpts(text, n, &end, 0);
-    if (!parsed) {
-        size_t at = end ? (size_t)(end - text) : 0;
-        /* cJSON points at the last byte when it runs out of text. */
-        if (at + 1 >= n) at = n;
-        return fail_at(text, n, at, name, "not valid JSON", st);
-    }
-    for (size_t at = (size_t)(end - text); at < n; at++) {
-        if (text[at] && strchr(" \t\r\n", text[at])) continue;
-        cJSON_Delete(parsed);
-        return fail_at(text, n, at, name, "unexpected text behind the JSON", st);
-    }
+    if (s.error) return fail_at(&s, name, st);
+    cJSON *parsed = cJSON_ParseWithLength(text, n);
+    /* cJSON also refuses lone halves of \u surrogate pairs, which the scanner lets pass. */
+    if (!parsed) return am_fail(st, ALTMIN_ERR_FORMAT, "%s: not valid JSON, or no memory for it", name);
     altmin_error code = check_keys(parsed, name, st);
     if (code) {
         cJSON_Delete(parsed);
@@ -177,6 +300,26 @@ void am_json_format_real(char buf[AM_JSON_REAL_SIZE], double x)
     }
 }
 
+char *am_json_text(void (*write)(FILE *f, const void *user), const void *user)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) return NULL;
+    write(f, user);
+    int failed = ferror(f);
+    if (fclose(f) == 0 && !failed) return text;
+    free(text);
+    return NULL;
+}
+
+void am_json_put_exact(FILE *f, double x)
+{
+    char buf[AM_JSON_REAL_SIZE];
+    am_json_format_real(buf, x);
+    fputs(isfinite(x) ? buf : "null", f);
+}
+
 void am_json_put_real(FILE *f, double x)
 {
     char buf[AM_JSON_REAL_SIZE];
@@ -202,6 +345,17 @@ static size_t utf8_length(const unsigned char *s)
     if (s[0] == 0xf0 && s[1] < 0x90) return 0;
     if (s[0] == 0xf4 && s[1] > 0x8f) return 0;
     return n;
+}
+
+int am_json_is_utf8(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    while (*s) {
+        size_t n = utf8_length(s);
+        if (n == 0) return 0;
+        s += n;
+    }
+    return 1;
 }
 
 void am_json_put_string(FILE *f, const char *text)

@@ -30,6 +30,15 @@ void am_json_format_real(char buf[AM_JSON_REAL_SIZE], double x);
  * JSON. */
 void am_json_put_string(FILE *f, const char *text);
 
+/** 1 when the text is UTF-8, which JSON demands. */
+int am_json_is_utf8(const char *text);
+
+/** Write a number so that it reads back exactly, or null when it is not finite. */
+void am_json_put_exact(FILE *f, double x);
+
+/** What `write` writes, as malloc'ed text; NULL when memory is not there. */
+char *am_json_text(void (*write)(FILE *f, const void *user), const void *user);
+
 /** Write a measured number with nine digits (whole numbers below 2^53 in full), or null when it is not
  * finite. */
 void am_json_put_real(FILE *f, double x);

@@ -8,50 +8,48 @@
 /* Far more than settings need; bounds what a hostile file makes cJSON allocate. */
 enum { max_json_values = 65536 };
 
-static cJSON *widths_to_json(const am_widths *widths)
+static void put_widths(FILE *f, const am_widths *widths)
 {
-    cJSON *array = cJSON_CreateArray();
-    for (size_t i = 0; array && i < widths->n; i++) {
-        cJSON *item = cJSON_CreateNumber((double)widths->width[i]);
-        if (item) {
-            cJSON_AddItemToArray(array, item);
-            continue;
-        }
-        cJSON_Delete(array);
-        array = NULL;
-    }
-    return array;
+    fputc('[', f);
+    for (size_t i = 0; i < widths->n; i++) fprintf(f, "%s%zu", i ? "," : "", widths->width[i]);
+    fputc(']', f);
 }
 
-static cJSON *value_to_json(const am_setting *row, const altmin_settings *s)
+static void put_value(FILE *f, const am_setting *row, const altmin_settings *s)
 {
     const void *field = (const char *)s + row->offset;
     const char *text = NULL;
     switch (row->type) {
     case AM_SET_TEXT: text = *(char *const *)field; break;
     case AM_SET_CHOICE: text = am_setting_choice_name(row, *(const int *)field); break;
-    case AM_SET_WIDTHS: return widths_to_json(field);
-    case AM_SET_REAL: return cJSON_CreateNumber(*(const double *)field);
-    case AM_SET_COUNT: return cJSON_CreateNumber((double)*(const size_t *)field);
-    case AM_SET_SEED: return cJSON_CreateNumber((double)*(const uint64_t *)field);
+    case AM_SET_WIDTHS: put_widths(f, field); return;
+    case AM_SET_REAL: am_json_put_exact(f, *(const double *)field); return;
+    case AM_SET_COUNT: fprintf(f, "%zu", *(const size_t *)field); return;
+    case AM_SET_SEED: fprintf(f, "%llu", (unsigned long long)*(const uint64_t *)field); return;
     }
-    return text ? cJSON_CreateString(text) : cJSON_CreateNull();
+    if (text) {
+        am_json_put_string(f, text);
+    } else {
+        fputs("null", f);
+    }
+}
+
+static void put_settings(FILE *f, const void *settings)
+{
+    size_t n = 0;
+    const am_setting *row = am_setting_table(&n);
+    for (size_t i = 0; i < n; i++) {
+        fputs(i ? "," : "{", f);
+        am_json_put_string(f, row[i].name);
+        fputc(':', f);
+        put_value(f, &row[i], settings);
+    }
+    fputc('}', f);
 }
 
 char *am_settings_to_json(const altmin_settings *settings)
 {
-    cJSON *object = cJSON_CreateObject();
-    size_t n = 0;
-    const am_setting *row = am_setting_table(&n);
-    int complete = object != NULL;
-    for (size_t i = 0; complete && i < n; i++) {
-        cJSON *value = value_to_json(&row[i], settings);
-        complete = value && cJSON_AddItemToObject(object, row[i].name, value);
-        if (value && !complete) cJSON_Delete(value);
-    }
-    char *text = complete ? cJSON_PrintUnformatted(object) : NULL;
-    cJSON_Delete(object);
-    return text;
+    return am_json_text(put_settings, settings);
 }
 
 static int type_fits(const am_setting *row, const cJSON *value)
