@@ -267,6 +267,17 @@ void am_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
     count_product(ctx, (am_product_stat){AM_OP_GRAM, ta, !ta, d, d, k, 0, spent});
 }
 
+void am_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx)
+{
+    const size_t d = tx ? x->cols : x->rows;
+    const am_mat shape = {NULL, x->rows, x->cols};
+    if (failed(ctx) || !shape_ok(ctx, g.rows == d && g.cols == d, "gram_sparse", g, shape, shape)) return;
+    if (d == 0) return;
+    const double t = now_s();
+    ctx->ops->gram_sparse(ctx, g, x, tx);
+    count(ctx, AM_OP_SPARSE, t, 0.0, mat_bytes(g));
+}
+
 void am_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta)
 {
     const size_t n = tx ? x->rows : x->cols, k = tx ? x->cols : x->rows;

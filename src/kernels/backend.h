@@ -99,6 +99,7 @@ typedef struct am_ops {
     void (*fill)(am_ctx *ctx, am_mat dst, float value);
     void (*gemm)(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
     void (*gram)(am_ctx *ctx, am_mat g, am_mat a, int ta);
+    void (*gram_sparse)(am_ctx *ctx, am_mat g, const am_csc *x, int tx);
     void (*spmm)(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta);
     void (*cholesky)(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge);
     void (*solve_right)(am_ctx *ctx, am_mat b, am_mat factor);
@@ -178,6 +179,8 @@ void am_fill(am_ctx *ctx, am_mat dst, float value);
 void am_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
 /** G <- A A' (ta = 0) or A'A (ta = 1): the full symmetric matrix, both triangles, exactly symmetric. */
 void am_gram(am_ctx *ctx, am_mat g, am_mat a, int ta);
+/** G <- X X' (tx = 0) or X'X (tx = 1), X sparse. Meant for constant inputs: computed once a run. */
+void am_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx);
 /** C <- alpha A X + beta C (tx = 0) or alpha A X' + beta C (tx = 1), X sparse. */
 void am_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta);
 

@@ -108,6 +108,41 @@ static void ref_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
     ref_gemm(ctx, g, 1.0f, a, ta, a, !ta, 0.0f);
 }
 
+/* X X': the outer product of every column's entries with themselves, summed in float's destination by column order. */
+static void gram_rows(am_mat g, const am_csc *x)
+{
+    for (size_t j = 0; j < x->cols; j++)
+        for (size_t e = x->start[j]; e < x->start[j + 1]; e++)
+            for (size_t f = x->start[j]; f < x->start[j + 1]; f++)
+                g.data[(size_t)x->row[e] + (size_t)x->row[f] * g.rows] += x->value[e] * x->value[f];
+}
+
+/* X'X: inner products of columns, by merging their ascending row numbers. */
+static void gram_columns(am_mat g, const am_csc *x)
+{
+    for (size_t i = 0; i < x->cols; i++)
+        for (size_t j = i; j < x->cols; j++) {
+            double sum = 0.0;
+            size_t e = x->start[i], f = x->start[j];
+            while (e < x->start[i + 1] && f < x->start[j + 1]) {
+                const int32_t re = x->row[e], rf = x->row[f];
+                if (re == rf) sum += (double)x->value[e] * (double)x->value[f];
+                e += re <= rf;
+                f += rf <= re;
+            }
+            g.data[i + j * g.rows] = g.data[j + i * g.rows] = (float)sum;
+        }
+}
+
+void am_ref_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx)
+{
+    am_ref_fill(ctx, g, 0.0f);
+    if (tx)
+        gram_columns(g, x);
+    else
+        gram_rows(g, x);
+}
+
 void am_ref_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta)
 {
     (void)ctx;
@@ -337,6 +372,7 @@ const am_ops am_ops_ref = {
     .fill = am_ref_fill,
     .gemm = ref_gemm,
     .gram = ref_gram,
+    .gram_sparse = am_ref_gram_sparse,
     .spmm = am_ref_spmm,
     .cholesky = am_ref_cholesky,
     .solve_right = ref_solve_right,

@@ -24,6 +24,7 @@ void am_ref_upload(am_ctx *ctx, void *dst, const void *host, size_t n_bytes);
 void am_ref_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes);
 void am_ref_copy(am_ctx *ctx, am_mat dst, am_mat src);
 void am_ref_fill(am_ctx *ctx, am_mat dst, float value);
+void am_ref_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx);
 void am_ref_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta);
 void am_ref_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge);
 void am_ref_scalar(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in);
