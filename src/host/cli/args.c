@@ -51,17 +51,16 @@ typedef struct reader {
 /* The value of an option: what stands behind '=' or the next argument. An argument that begins with two
  * dashes is taken for the next option, since a forgotten value is likelier than a value of that shape ('='
  * gives the latter). */
-static altmin_error take_value(reader *r, const char *inlined, const char *shown, const char *kind,
-                               const char **value, altmin_status *st)
+static altmin_error take_value(reader *r, const char *inlined, const char *shown, const char **value,
+                               altmin_status *st)
 {
     *value = inlined;
     if (inlined) return ALTMIN_OK;
     if (r->next >= r->argc)
-        return am_fail(st, ALTMIN_ERR_USAGE, "option '%s' needs a value (%s), nothing follows it", shown,
-                       kind);
+        return am_fail(st, ALTMIN_ERR_USAGE, "option '%s' needs a value, nothing follows it", shown);
     if (strncmp(r->argv[r->next], "--", 2) == 0)
-        return am_fail(st, ALTMIN_ERR_USAGE, "option '%s' needs a value (%s), but '%.60s' follows it", shown,
-                       kind, r->argv[r->next]);
+        return am_fail(st, ALTMIN_ERR_USAGE, "option '%s' needs a value, but '%.60s' follows it", shown,
+                       r->argv[r->next]);
     *value = r->argv[r->next++];
     return ALTMIN_OK;
 }
@@ -71,7 +70,7 @@ static altmin_error parse_setting(am_args *args, const am_setting *row, reader *
 {
     size_t n_rows;
     const char *value;
-    if (take_value(r, inlined, shown, row->help, &value, st)) return st->code;
+    if (take_value(r, inlined, shown, &value, st)) return st->code;
     if (altmin_settings_set(args->settings, row->name, value, st)) return st->code;
     args->fixed[row - am_setting_table(&n_rows)] = 1;
     return ALTMIN_OK;
@@ -94,7 +93,7 @@ static altmin_error parse_long(am_args *args, const am_syntax *syntax, reader *r
     for (size_t i = 0; i < syntax->n_options; i++) {
         const am_option *opt = &syntax->option[i];
         if (strcmp(name, opt->name) != 0) continue;
-        if (opt->value) return take_value(r, inlined, shown, opt->value, &args->value[i], st);
+        if (opt->value) return take_value(r, inlined, shown, &args->value[i], st);
         if (inlined) return am_fail(st, ALTMIN_ERR_USAGE, "option '%s' takes no value", shown);
         return args->value[i] = "", ALTMIN_OK;
     }
@@ -112,8 +111,7 @@ static altmin_error parse_letters(am_args *args, const am_syntax *syntax, reader
         while (i < syntax->n_options && syntax->option[i].letter != *text) i++;
         if (i == syntax->n_options) return unknown_option(syntax, "-", text, st);
         const am_option *opt = &syntax->option[i];
-        if (opt->value)
-            return take_value(r, text[1] ? text + 1 : NULL, shown, opt->value, &args->value[i], st);
+        if (opt->value) return take_value(r, text[1] ? text + 1 : NULL, shown, &args->value[i], st);
         args->value[i] = "";
     }
     return ALTMIN_OK;
@@ -170,11 +168,4 @@ void am_args_free(am_args *args)
     altmin_settings_free(args->settings);
     free(args->fixed);
     *args = (am_args){0};
-}
-
-int am_args_given(const am_args *args, const char *name)
-{
-    size_t n_rows;
-    const am_setting *table = am_setting_table(&n_rows), *row = am_setting_find(name);
-    return row && args->fixed[row - table];
 }

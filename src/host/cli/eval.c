@@ -11,14 +11,16 @@
 #include "host/io/json.h"
 #include "host/io/model.h"
 
-enum { OPT_PART, OPT_JSON };
+enum { OPT_DATA, OPT_PART, OPT_JSON };
 
 static const am_option options[] = {
+    [OPT_DATA] = {0, "data", "DATA",
+                  "labelled data to measure on: what 'altmin train --data' takes, or - for standard input"},
     [OPT_PART] = {0, "part", "NAME", "part of a named set or folder: train or test [default test]"},
     [OPT_JSON] = {0, "json", NULL, "print one JSON object instead of text"},
 };
 
-static const char *const settings[] = {"data", "label", "header", "backend", "threads", NULL};
+static const char *const settings[] = {"label", "header", "backend", "threads", NULL};
 
 static const am_syntax syntax = {
     .verb = "eval",
@@ -74,9 +76,9 @@ static void print_json(const char *path, const altmin_data *data, const char *pa
 static altmin_error evaluate(const am_args *args, altmin_model **model, altmin_data **data, altmin_status *st)
 {
     altmin_metrics metrics;
-    const char *path = args->operand[0], *source = args->settings->data, *part = args->value[OPT_PART];
+    const char *path = args->operand[0], *source = args->value[OPT_DATA], *part = args->value[OPT_PART];
     if (!path) return am_fail(st, ALTMIN_ERR_USAGE, "which model? usage: altmin eval %s", syntax.usage);
-    if (!am_args_given(args, "data"))
+    if (!args->value[OPT_DATA])
         return am_fail(st, ALTMIN_ERR_USAGE, "which data? usage: altmin eval %s", syntax.usage);
     if (am_source_part(&part, source, st)) return st->code;
 

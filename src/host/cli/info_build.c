@@ -1,9 +1,9 @@
 /* `altmin info` without a subject: version, compiler, CPU, backends, methods. */
-#include "host/cli/blas_core.h"
 #include "host/cli/info.h"
 
 #include <cblas.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/io/json.h"
@@ -61,6 +61,34 @@ static void read_cpu_name(char *name, size_t room)
     if (f) fclose(f);
 }
 
+/* 1 when the CPU has the instructions of OpenBLAS' AVX-512 kernels and the kernels in use are others. */
+static int misses_avx512(void)
+{
+#if defined(__x86_64__)
+    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return 0;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (strcmp(openblas_get_corename(), wide[i]) == 0) return 0;
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+static void print_openblas(void)
+{
+    const char *forced = getenv("OPENBLAS_CORETYPE");
+    printf("OpenBLAS  %s\n          kernels for %s", openblas_get_config(), openblas_get_corename());
+    if (forced) printf(", asked for by OPENBLAS_CORETYPE=%s", forced);
+    putchar('\n');
+    if (misses_avx512())
+        printf("          this CPU has AVX-512: %s may be faster\n",
+               forced ? "without OPENBLAS_CORETYPE products" : "with OPENBLAS_CORETYPE=SkylakeX products");
+}
+
 static void print_text(const backend_info *backend, const char *cpu)
 {
     const char *const *method = am_setting_choices(am_setting_find("method"));
@@ -75,10 +103,7 @@ static void print_text(const backend_info *backend, const char *cpu)
             printf("%s%zu thread%s", b->detail[0] ? ", " : "", b->n_threads, b->n_threads == 1 ? "" : "s");
         putchar('\n');
     }
-    printf("OpenBLAS  %s\n", openblas_get_config());
-    printf("          kernels for %s%s\n", openblas_get_corename(),
-           am_blas_core_was_corrected() ? ", set by altmin: this OpenBLAS does not know the CPU's AVX-512"
-                                        : "");
+    print_openblas();
     printf("methods  ");
     for (; *method; method++) printf(" %s", *method);
     putchar('\n');
@@ -112,8 +137,7 @@ static void print_json(const backend_info *backend, const char *cpu)
     am_json_put_string(stdout, openblas_get_config());
     printf(",\"openblas_core\":");
     am_json_put_string(stdout, openblas_get_corename());
-    printf(",\"openblas_core_set_by_altmin\":%s,\"methods\":[",
-           am_blas_core_was_corrected() ? "true" : "false");
+    printf(",\"methods\":[");
     for (size_t i = 0; method[i]; i++) printf("%s\"%s\"", i ? "," : "", method[i]);
     printf("]}\n");
 }

@@ -1,5 +1,4 @@
 /* The `altmin` command: hands its arguments to a verb. One file per verb; see cli.h. */
-#include "host/cli/blas_core.h"
 #include "host/cli/cli.h"
 
 #include <stdio.h>
@@ -66,7 +65,6 @@ static int help_verb(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    am_blas_core_correct(argv);
     if (argc < 2) return print_help(stderr);
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return print_help(stdout);

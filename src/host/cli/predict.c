@@ -12,9 +12,11 @@
 
 #include "host/io/file.h"
 
-enum { OPT_OUTPUT, OPT_PROBA, OPT_FORMAT, OPT_NAMES, OPT_PART };
+enum { OPT_DATA, OPT_OUTPUT, OPT_PROBA, OPT_FORMAT, OPT_NAMES, OPT_PART };
 
 static const am_option options[] = {
+    [OPT_DATA] = {0, "data", "DATA",
+                  "data to apply the model to: what 'altmin train --data' takes, or - for standard input"},
     [OPT_OUTPUT] = {'o', "output", "FILE", "write to a file instead of standard output"},
     [OPT_PROBA] = {0, "proba", NULL, "class probabilities, one column a class, instead of labels"},
     [OPT_FORMAT] = {0, "format", "NAME", "csv or npy [default csv; npy when FILE ends so]"},
@@ -22,12 +24,12 @@ static const am_option options[] = {
     [OPT_PART] = {0, "part", "NAME", "part of a named set or folder: train or test [default test]"},
 };
 
-static const char *const settings[] = {"data", "label", "header", "backend", "threads", NULL};
+static const char *const settings[] = {"label", "header", "backend", "threads", NULL};
 
 static const am_syntax syntax = {
     .verb = "predict",
     .usage = "MODEL --data DATA|- [options]",
-    .summary = "Apply a saved model. DATA is what 'altmin train' takes, or - for standard input. A CSV is "
+    .summary = "Apply a saved model. A CSV is "
                "taken to hold "
                "features alone; a column that is none is left out with --label.",
     .option = options,
@@ -51,7 +53,7 @@ static altmin_error check_arguments(job *j, altmin_status *st)
     const char *format = args->value[OPT_FORMAT], *output = args->value[OPT_OUTPUT];
     if (!args->operand[0])
         return am_fail(st, ALTMIN_ERR_USAGE, "which model? usage: altmin predict %s", syntax.usage);
-    if (!am_args_given(args, "data"))
+    if (!args->value[OPT_DATA])
         return am_fail(st, ALTMIN_ERR_USAGE, "which data? usage: altmin predict %s", syntax.usage);
     if (format && strcmp(format, "csv") != 0 && strcmp(format, "npy") != 0)
         return am_fail(st, ALTMIN_ERR_USAGE, "--format: '%.60s' is neither csv nor npy", format);
@@ -66,13 +68,13 @@ static altmin_error check_arguments(job *j, altmin_status *st)
 static altmin_error open_data(job *j, altmin_status *st)
 {
     const altmin_settings *s = j->args.settings;
-    const char *part = j->args.value[OPT_PART];
-    if (am_source_part(&part, s->data, st)) return st->code;
+    const char *source = j->args.value[OPT_DATA], *part = j->args.value[OPT_PART];
+    if (am_source_part(&part, source, st)) return st->code;
     am_read_options opt = am_source_options_for_model(s, j->model);
     opt.task = 2; /* labels, where there are any, are not looked at */
     opt.class_name = NULL;
     opt.n_classes = 0;
-    if (am_data_open(&j->data, s->data, part ? part : "train", &opt, st)) return st->code;
+    if (am_data_open(&j->data, source, part ? part : "train", &opt, st)) return st->code;
     const size_t n = j->data->n_features, n_model = j->model->width[0];
     if (n == n_model + 1 && !s->label)
         return am_fail(
