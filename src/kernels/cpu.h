@@ -1,0 +1,42 @@
+/* What the files of the cpu backend share: cpu.c (life, products, small systems, the table), cpu_map.c
+ * (elementwise passes and row sums) and cpu_columns.c (softmax and its prox). */
+#ifndef AM_CPU_H
+#define AM_CPU_H
+
+#include "kernels/backend.h"
+#include "kernels/ref.h"
+
+/** State of a cpu context. */
+typedef struct am_cpu_state {
+    am_host_state host; /* first: what is shared with ref works on it */
+    int gram_by_gemm;   /* the choice made at open */
+} am_cpu_state;
+
+/* Below this many memory accesses (floats read + written) a pass runs on one thread: waking the others costs
+ * more. */
+#define AM_CPU_SERIAL_FLOATS 65536
+
+/* Hot loops are compiled for AVX-512, AVX2 and plain x86-64 and chosen when the program is loaded, so that
+ * one binary runs everywhere and is fast where it can be. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define AM_CPU_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define AM_CPU_CLONES
+#endif
+
+/** Threads for a pass over n floats of memory traffic. */
+static inline int am_cpu_threads(const am_ctx *ctx, size_t n_floats)
+{
+    return n_floats < AM_CPU_SERIAL_FLOATS ? 1 : (int)ctx->n_threads;
+}
+
+/* Entries of the table that live in cpu_map.c and cpu_columns.c; meanings in backend.h. */
+void am_cpu_copy(am_ctx *ctx, am_mat dst, am_mat src);
+void am_cpu_fill(am_ctx *ctx, am_mat dst, float value);
+void am_cpu_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);
+void am_cpu_row_sum(am_ctx *ctx, am_mat v, am_mat x);
+void am_cpu_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
+                         const int32_t *label);
+void am_cpu_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
+                         const am_slot *sum, am_mat row_sum);
+#endif

@@ -1,0 +1,96 @@
+/* Column ops of the cpu backend: softmax cross-entropy of the forward pass and its prox, shared out over
+ * columns. Partial sums belong to blocks of columns of fixed size and are added in block order: same bits for
+ * every number of threads. */
+#include "kernels/cpu.h"
+
+/* Columns per block: enough work to share out, few enough that 60,000 columns of 10 classes spread over many
+ * cores. */
+static size_t block_columns(size_t rows)
+{
+    return rows < 2048 ? 2048 / rows : 1;
+}
+
+/* ---------------------------------------------------------------------------------------------- forward pass
+ */
+
+static size_t first_largest(const float *z, const float *b, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (z[i] + b[i] > z[best] + b[best]) best = i;
+    return best;
+}
+
+void am_cpu_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
+                         const int32_t *label)
+{
+    const size_t n = p.rows, step = block_columns(n), n_blocks = (p.cols + step - 1) / step;
+    double *part = am_host_work(ctx, 2 * n_blocks);
+    if (!part) return;
+    const int n_threads = am_cpu_threads(ctx, 16 * am_mat_len(p)); /* an exponential is worth many accesses */
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
+    for (size_t block = 0; block < n_blocks; block++) {
+        const size_t end = (block + 1) * step < p.cols ? (block + 1) * step : p.cols;
+        double sum = 0.0, hits = 0.0;
+        for (size_t j = block * step; j < end; j++) {
+            const float *z = p.data + j * n;
+            const size_t y = (size_t)label[j];
+            sum += am_log_sum_exp(n, z, b.data, NULL) - (double)(z[y] + b.data[y]);
+            hits += first_largest(z, b.data, n) == y ? 1.0 : 0.0;
+        }
+        part[2 * block] = sum;
+        part[2 * block + 1] = hits;
+    }
+    double sum = 0.0, hits = 0.0;
+    for (size_t block = 0; block < n_blocks; block++) sum += part[2 * block], hits += part[2 * block + 1];
+    am_host(ctx)->slot[loss] = sum;
+    am_host(ctx)->slot[n_correct] = hits;
+}
+
+/* ---------------------------------------------------------------------------------------------- output step
+ */
+
+/* One column: z in/out, sums added to part[3]; work: 5 n floats. */
+static void prox_column(size_t n, double rho, const float *p, const float *b, size_t y, float *z, float *work,
+                        double *part)
+{
+    float *m = work, *old = work + n;
+    for (size_t i = 0; i < n; i++) {
+        m[i] = p[i] + b[i];
+        old[i] = z[i];
+    }
+    part[0] += am_prox_softmax(n, rho, m, y, z, work + 2 * n);
+    for (size_t i = 0; i < n; i++) {
+        part[1] += ((double)z[i] - (double)m[i]) * ((double)z[i] - (double)m[i]);
+        part[2] += ((double)z[i] - (double)old[i]) * ((double)z[i] - (double)old[i]);
+    }
+}
+
+void am_cpu_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
+                         const am_slot *sum, am_mat row_sum)
+{
+    const size_t n = z.rows, step = block_columns(n), n_blocks = (z.cols + step - 1) / step;
+    const size_t n_column = (5 * n + 1) / 2; /* doubles of scratch per thread */
+    const int n_threads = am_cpu_threads(ctx, 64 * am_mat_len(z));
+    double *slot = am_host(ctx)->slot, *work = am_host_work(ctx, 3 * n_blocks + (size_t)n_threads * n_column);
+    if (!work) return;
+    double *part = work, *scratch = work + 3 * n_blocks;
+    const double weight = slot[rho];
+#pragma omp parallel for schedule(static, 1) num_threads(n_threads) if (n_threads > 1)
+    for (int t = 0; t < n_threads; t++) {
+        float *mine = (float *)(void *)(scratch + (size_t)t * n_column);
+        for (size_t block = (size_t)t; block < n_blocks; block += (size_t)n_threads) {
+            const size_t end = (block + 1) * step < z.cols ? (block + 1) * step : z.cols;
+            double here[3] = {0};
+            for (size_t j = block * step; j < end; j++)
+                prox_column(n, weight, p.data + j * n, b.data, (size_t)label[j], z.data + j * n, mine, here);
+            for (int k = 0; k < 3; k++) part[3 * block + (size_t)k] = here[k];
+        }
+    }
+    for (int k = 0; k < 3; k++) {
+        double total = 0.0;
+        for (size_t block = 0; block < n_blocks; block++) total += part[3 * block + (size_t)k];
+        if (sum[k] != AM_NO_SLOT) slot[sum[k]] = total;
+    }
+    if (row_sum.data) am_cpu_row_sum(ctx, row_sum, z);
+}
