@@ -90,6 +90,7 @@ static double now_s(void)
 static double count(am_ctx *ctx, am_op op, double start_s, double flops, double n_bytes)
 {
     const double spent = now_s() - start_s;
+    if (ctx->profile_paused) return spent;
     am_op_stat *stat = &ctx->stat[op];
     stat->n_calls++;
     stat->time_s += spent;
@@ -100,6 +101,7 @@ static double count(am_ctx *ctx, am_op op, double start_s, double flops, double 
 
 static void count_product(am_ctx *ctx, am_product_stat shape)
 {
+    if (ctx->profile_paused) return;
     for (size_t i = 0; i < ctx->n_products; i++) {
         am_product_stat *p = &ctx->product[i];
         if (p->op == shape.op && p->ta == shape.ta && p->tb == shape.tb && p->m == shape.m && p->n == shape.n &&

@@ -130,6 +130,7 @@ struct am_ctx {
     am_op_stat stat[AM_N_OPS];
     am_product_stat product[AM_MAX_PRODUCT_STATS];
     size_t n_products;
+    int profile_paused;    /* 1: ops are not counted (evaluation between sweeps) */
     void *impl;
 };
 

@@ -150,6 +150,41 @@ altmin_error am_model_set_classes(altmin_model *model, char *const *names, size_
 
 /* ---- files ---- */
 
+static void copy_weights(altmin_model *to, const altmin_model *from)
+{
+    for (size_t l = 0; l < from->n_layers; l++) {
+        memcpy(to->W[l], from->W[l], from->width[l + 1] * from->width[l] * sizeof(float));
+        memcpy(to->b[l], from->b[l], from->width[l + 1] * sizeof(float));
+    }
+    to->scaler.kind = from->scaler.kind;
+    memcpy(to->scaler.shift, from->scaler.shift, from->width[0] * sizeof(float));
+    memcpy(to->scaler.factor, from->scaler.factor, from->width[0] * sizeof(float));
+}
+
+altmin_error am_model_copy(altmin_model **copy, const altmin_model *model, altmin_status *st)
+{
+    altmin_model *m;
+    *copy = NULL;
+    if (am_model_new(&m, model->n_layers, model->width, st)) return st->code;
+    memcpy(m->arch, model->arch, sizeof m->arch);
+    memcpy(m->activation, model->activation, sizeof m->activation);
+    memcpy(m->loss, model->loss, sizeof m->loss);
+    memcpy(m->method, model->method, sizeof m->method);
+    memcpy(m->version, model->version, sizeof m->version);
+    m->seed = model->seed;
+    copy_weights(m, model);
+    altmin_error code = ALTMIN_OK;
+    if (model->n_classes) code = am_model_set_classes(m, model->class_name, model->n_classes, st);
+    if (!code && model->settings_json && !(m->settings_json = strdup(model->settings_json)))
+        code = am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a copy of the model");
+    if (code) {
+        altmin_model_free(m);
+        return code;
+    }
+    *copy = m;
+    return ALTMIN_OK;
+}
+
 altmin_error altmin_model_load(altmin_model **model, const char *path, altmin_status *status)
 {
     am_status_clear(status);

@@ -42,6 +42,9 @@ altmin_error am_model_new(altmin_model **model, size_t n_layers, const size_t *w
 altmin_error am_model_set_classes(altmin_model *model, char *const *names, size_t n_classes,
                                   altmin_status *st);
 
+/** Deep copy. */
+altmin_error am_model_copy(altmin_model **copy, const altmin_model *model, altmin_status *st);
+
 /** Build a model from the bytes of a safetensors file; everything is checked before it is believed, and no
  * more memory is taken than the bytes justify. `name` begins error sentences. */
 altmin_error am_model_parse(altmin_model **model, const void *bytes, size_t n_bytes, const char *name,

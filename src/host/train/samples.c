@@ -1,0 +1,175 @@
+/* Planning and uploading of samples; see samples.h. */
+#include "host/train/samples.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AM_UPLOAD_CHUNK 2048 /* samples scaled and uploaded at a time */
+
+static size_t sample_at(const am_part *part, size_t i) { return part->index ? part->index[i] : i; }
+
+static size_t n_stored(const am_part *part)
+{
+    const size_t *start = part->data->sparse.start;
+    size_t n = 0;
+    for (size_t i = 0; i < part->n; i++) n += start[sample_at(part, i) + 1] - start[sample_at(part, i)];
+    return n;
+}
+
+static void plan_sparse(am_samples *samples, const am_part *part, am_plan *plan, const char *name)
+{
+    const size_t stored = n_stored(part);
+    am_csc *x = &samples->x.sparse;
+    x->rows = part->data->n_features;
+    x->cols = part->n;
+    am_plan_raw(plan, name, (void **)(void *)&x->start, (part->n + 1) * sizeof(size_t));
+    am_plan_raw(plan, name, (void **)(void *)&x->row, stored * sizeof(int32_t));
+    am_plan_raw(plan, name, (void **)(void *)&x->value, stored * sizeof(float));
+}
+
+altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net, am_plan *plan, const char *name,
+                             altmin_status *st)
+{
+    *samples = (am_samples){.n = part->n};
+    if (part->data->storage == AM_STORE_SPARSE)
+        plan_sparse(samples, part, plan, name);
+    else
+        am_plan_mat(plan, name, &samples->x.dense, part->data->n_features, part->n);
+    am_plan_mat(plan, "vectors", &samples->x.sum, part->data->n_features, 1);
+    if (net->loss == AM_LOSS_SQUARED) am_plan_mat(plan, name, &samples->target, net->width[net->n_layers], part->n);
+    if (!part->data->label) return ALTMIN_OK;
+    am_plan_raw(plan, name, (void **)(void *)&samples->label, part->n * sizeof(int32_t));
+    samples->host_label = malloc(part->n * sizeof(int32_t) + 1);
+    if (!samples->host_label) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu labels", part->n);
+    for (size_t i = 0; i < part->n; i++) samples->host_label[i] = part->data->label[sample_at(part, i)];
+    return ALTMIN_OK;
+}
+
+/* Scaled samples first..first+n of the part, dense, and their sums added to `sum`. */
+static altmin_error dense_chunk(const am_part *part, const am_scaler *scaler, size_t first, size_t n, float *out,
+                                double *sum, altmin_status *st)
+{
+    const size_t d = part->data->n_features;
+    if (!part->index) {
+        am_data_dense(part->data, scaler, first, n, out);
+    } else {
+        altmin_data *chunk;
+        if (am_data_subset(&chunk, part->data, part->index + first, n, st)) return st->code;
+        am_data_dense(chunk, scaler, 0, n, out);
+        altmin_data_free(chunk);
+    }
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < d; i++) sum[i] += (double)out[i + j * d];
+    return ALTMIN_OK;
+}
+
+static altmin_error upload_dense(am_samples *samples, am_ctx *ctx, const am_part *part, const am_scaler *scaler, double *sum,
+                                 altmin_status *st)
+{
+    const size_t d = part->data->n_features;
+    float *chunk = malloc(d * AM_UPLOAD_CHUNK * sizeof(float));
+    if (!chunk) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %d samples of %zu features", AM_UPLOAD_CHUNK, d);
+    altmin_error error = ALTMIN_OK;
+    for (size_t first = 0; first < part->n && !error; first += AM_UPLOAD_CHUNK) {
+        const size_t n = part->n - first < AM_UPLOAD_CHUNK ? part->n - first : AM_UPLOAD_CHUNK;
+        error = dense_chunk(part, scaler, first, n, chunk, sum, st);
+        if (!error) am_upload(ctx, am_mat_cols(samples->x.dense, first, n), chunk);
+    }
+    free(chunk);
+    return error;
+}
+
+/* Sparse samples are scaled by factor alone: am_scaler_fit refuses a shift for them. */
+static altmin_error upload_sparse(am_samples *samples, am_ctx *ctx, const am_part *part, const am_scaler *scaler,
+                                  double *sum, altmin_status *st)
+{
+    const am_csc *from = &part->data->sparse, *to = &samples->x.sparse;
+    const size_t stored = n_stored(part);
+    size_t *start = malloc((part->n + 1) * sizeof *start);
+    int32_t *row = malloc(stored * sizeof *row + 1);
+    float *value = malloc(stored * sizeof *value + 1);
+    const int ok = start && row && value;
+    size_t used = 0;
+    for (size_t j = 0; ok && j < part->n; j++) {
+        const size_t s = sample_at(part, j);
+        start[j] = used;
+        for (size_t e = from->start[s]; e < from->start[s + 1]; e++, used++) {
+            row[used] = from->row[e];
+            value[used] = from->value[e] * scaler->factor[from->row[e]];
+            sum[row[used]] += (double)value[used];
+        }
+    }
+    if (ok) {
+        start[part->n] = used;
+        am_upload_bytes(ctx, (void *)(uintptr_t)to->start, start, (part->n + 1) * sizeof *start);
+        am_upload_bytes(ctx, (void *)(uintptr_t)to->row, row, stored * sizeof *row);
+        am_upload_bytes(ctx, (void *)(uintptr_t)to->value, value, stored * sizeof *value);
+    }
+    free(start);
+    free(row);
+    free(value);
+    return ok ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %zu stored values", stored);
+}
+
+/* Targets of the squared loss: one-hot rows for classes, the values for regression; with R^2's denominator. */
+static altmin_error upload_target(am_samples *samples, am_ctx *ctx, const am_part *part, altmin_status *st)
+{
+    const size_t k = samples->target.rows, n = part->n;
+    if (am_mat_len(samples->target) == 0) return ALTMIN_OK;
+    float *target = calloc(am_mat_len(samples->target), sizeof *target);
+    double *mean = calloc(k, sizeof *mean);
+    if (!target || !mean) {
+        free(target);
+        free(mean);
+        return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu x %zu targets", k, n);
+    }
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < k; i++) {
+            float *t = &target[i + j * k];
+            *t = samples->host_label ? (float)(samples->host_label[j] == (int32_t)i)
+                                     : part->data->target[i + sample_at(part, j) * k];
+            mean[i] += (double)*t / (double)n;
+        }
+    for (size_t e = 0; e < k * n; e++) {
+        const double d = (double)target[e] - mean[e % k];
+        samples->target_sst += d * d;
+    }
+    am_upload(ctx, samples->target, target);
+    free(target);
+    free(mean);
+    return ALTMIN_OK;
+}
+
+altmin_error am_samples_upload(am_samples *samples, am_ctx *ctx, const am_part *part, const am_scaler *scaler,
+                               altmin_status *st)
+{
+    const size_t d = part->data->n_features;
+    double *sum = calloc(d, sizeof *sum);
+    float *sum_f = malloc(d * sizeof *sum_f);
+    altmin_error error = sum && sum_f ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu sums", d);
+    if (!error)
+        error = part->data->storage == AM_STORE_SPARSE ? upload_sparse(samples, ctx, part, scaler, sum, st)
+                                                       : upload_dense(samples, ctx, part, scaler, sum, st);
+    for (size_t i = 0; i < d && !error; i++) sum_f[i] = (float)sum[i];
+    if (!error) am_upload(ctx, samples->x.sum, sum_f);
+    if (!error) error = upload_target(samples, ctx, part, st);
+    if (!error && samples->label) am_upload_bytes(ctx, samples->label, samples->host_label, part->n * sizeof(int32_t));
+    free(sum);
+    free(sum_f);
+    return error ? error : am_ctx_status(ctx, st);
+}
+
+altmin_error am_samples_signed_one_hot(const am_samples *samples, am_ctx *ctx, am_mat dst, altmin_status *st)
+{
+    const size_t k = dst.rows, most = AM_UPLOAD_CHUNK;
+    float *chunk = malloc(k * most * sizeof *chunk);
+    if (!chunk) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for one-hot labels");
+    for (size_t first = 0; first < samples->n; first += most) {
+        const size_t n = samples->n - first < most ? samples->n - first : most;
+        for (size_t e = 0; e < k * n; e++)
+            chunk[e] = samples->host_label[first + e / k] == (int32_t)(e % k) ? 1.0f : -1.0f;
+        am_upload(ctx, am_mat_cols(dst, first, n), chunk);
+    }
+    free(chunk);
+    return am_ctx_status(ctx, st);
+}

@@ -1,0 +1,125 @@
+/* Block updates of alternating minimisation on m_l = W_l a_{l-1} + b_l 1', each written once and used by every method.
+ *
+ * phi_l(W, b) = rho/2 ||W a + b 1' - z||^2 + mu/2 ||W||^2 is the part of the objective that a weight step sees. Two forms
+ * compute the same step:
+ *   normal  on A = a a' (d_in x d_in) and B = z a': inner work free of n; pays when n > d_in
+ *   sample  on R = W a + b 1' - z (d_out x n): pays when n < d_in; R is carried along linearly
+ * Everything is decided on the backend: a step length, a guard's verdict and the redo it calls for never visit the host. */
+#ifndef AM_STEPS_H
+#define AM_STEPS_H
+
+#include "host/train/net.h"
+
+/** Scalars every step of a run shares. */
+typedef struct am_common_slots {
+    am_slot zero, one, minus_one;
+    am_slot rho, mu, inv_n;
+    am_slot eps;      /* current relaxation */
+    am_slot momentum; /* w_k; the zero slot when there is no acceleration */
+    am_slot margin;   /* factor on lambda_max(W'W), which power iteration gives from below */
+} am_common_slots;
+
+/* ---------------------------------------------------------------------------------------------- weights */
+
+typedef struct am_weight_slots {
+    am_slot gradient2_w; /* ||G||^2 at W */
+    am_slot gradient2;   /* ||G||^2 at the point of the step */
+    am_slot curvature;   /* <G A, G> or ||G a||^2 */
+    am_slot inv_theta;
+    am_slot sum[4];      /* the decision's inner products */
+    am_slot change;      /* phi(W+) - phi(W) */
+    am_slot fired;       /* 1 when the guard redid the step from W itself */
+    am_slot step2;       /* ||W+ - W||^2 */
+} am_weight_slots;
+
+/** Take the slots of one weight block. */
+am_weight_slots am_weight_slots_new(am_ctx *ctx);
+
+/** Scratch shared by all layers' weight steps, as flat memory of the largest layer's size. */
+typedef struct am_weight_work {
+    am_mat d, da, g, ga, gw;   /* d_out x d_in */
+    am_mat r, dx, gx;          /* d_out x n: sample form only */
+    am_mat cov, factor;        /* exact steps: d_in x d_in or n x n, and its factor */
+    am_mat ones, mean, total;  /* exact steps, sample form: n x 1, n x 1, 1 x 1 */
+} am_weight_work;
+
+/** One weight block at work. The result goes over w_prev; w stays for the guard. */
+typedef struct am_weight_step {
+    int form;               /* AM_FORM_NORMAL or AM_FORM_SAMPLE */
+    am_scalar_id rule;      /* AM_SCALAR_CAUCHY or AM_SCALAR_BACKTRACKING */
+    int accelerate, guard;  /* extrapolate with slot momentum; redo from W when phi does not fall */
+    float rho, mu;
+    am_mat w, w_prev, b, z;
+    am_mat p;               /* W a on entry (sample form), W+ a on exit of the sample form's gradient step */
+    am_mat s_z;             /* row sums of z (exact step) */
+    const am_input *a;      /* with sum = s_a */
+    am_mat gram;            /* A = a a' (normal form) */
+    const am_weight_work *work;
+    const am_common_slots *common;
+    am_weight_slots slot;
+} am_weight_step;
+
+/** Accelerated gradient step: Wbar = W + w (W - W_prev), W+ = Wbar - G(Wbar)/theta, theta by the rule; redone from W when
+ *  the guard is on and phi(W+) < phi(W) does not hold. The decrease is computed as <G_W, E> + rho/2 <E A, E> + mu/2 ||E||^2,
+ *  never as a difference of sums. [mDLAM, W subproblem; q derived] */
+void am_step_weight_gradient(am_ctx *ctx, const am_weight_step *step);
+
+/** Factor rho-free normal equations for exact steps: A_c + (mu/rho) I (normal) or K_c + (mu/rho) I with K = a'a (sample).
+ *  Once a run for a constant input, else before each am_step_weight_exact. */
+void am_step_weight_factor(am_ctx *ctx, const am_weight_step *step, am_mat factor);
+/** Joint exact minimiser of phi over (W, b), weight part: W (A_c + (mu/rho) I) = B_c, or in sample form
+ *  W = z_c (K_c + (mu/rho) I)^-1 a'. The bias follows by am_step_bias. [derived] */
+void am_step_weight_exact(am_ctx *ctx, const am_weight_step *step, am_mat factor);
+
+/** Gram matrix A = a a' of a layer's input, dense or sparse. */
+void am_step_gram(am_ctx *ctx, am_mat gram, const am_input *a);
+
+/** b <- (s_z - W s_a)/n, the exact bias; scratch is d_out x 1. Slot step2 <- ||change||^2. */
+void am_step_bias(am_ctx *ctx, am_mat b, am_mat w, am_mat s_a, am_mat s_z, am_mat scratch, const am_common_slots *common,
+                  am_slot step2);
+
+/* ---------------------------------------------------------------------------------------------- auxiliaries */
+
+/** Hidden z: the point of the box |a - h(z)| <= eps nearest to m = p + b. Slots: ||z - m||^2, ||change||^2. */
+void am_step_z(am_ctx *ctx, int act, am_mat z, am_mat p, am_mat b, am_mat a, am_mat s_z, const am_common_slots *common,
+               am_slot residual2, am_slot step2);
+
+typedef struct am_output_slots {
+    am_slot loss, residual2, step2;
+} am_output_slots;
+
+/** Output z: argmin R(z; y) + rho/2 ||z - m||^2, cross-entropy by damped Newton, squared loss in closed form. Slot loss
+ *  gets R for cross-entropy and 2 R for squared loss. */
+void am_step_output(am_ctx *ctx, am_loss loss, am_mat z, am_mat p, am_mat b, const am_samples *train, am_mat s_z,
+                    const am_common_slots *common, am_output_slots slot);
+
+typedef struct am_activation_slots {
+    am_slot lambda, inv_lambda; /* lambda_max(W'W) of the layer above, and 1/(margin lambda) */
+    am_slot ahead2;             /* ||W (a - a_prev)||^2 */
+    am_slot sum[2];             /* <g, a+ - a>, ||a+ - abar||^2 */
+    am_slot change;             /* bound of (phi(a+) - phi(a))/rho */
+    am_slot fired, step2, box;  /* guard, ||a+ - a||^2, max |a+ - h(z)| */
+} am_activation_slots;
+
+am_activation_slots am_activation_slots_new(am_ctx *ctx);
+
+/** One activation block at work: layer l seen from layer l + 1. The result goes over a_prev. */
+typedef struct am_activation_step {
+    int act, accelerate, guard;
+    int n_power;              /* power iterations on W'W from the warm vector v */
+    am_mat a, a_prev, z;      /* d x n */
+    am_mat w, b, p, z_next;   /* of layer l + 1, p = W a */
+    am_mat t, g;              /* scratch: d_next x n, d x n */
+    am_mat v, u;              /* d x 1 (kept warm between sweeps), d_next x 1 */
+    am_mat s_a;               /* d x 1: row sums of a+ */
+    const am_common_slots *common;
+    am_activation_slots slot;
+} am_activation_step;
+
+/** a+ = clip(abar - g/tau, h(z) - eps, h(z) + eps), g = rho W'R(abar), tau = rho margin lambda_max(W'W).
+ *  Guard: redone from a unless the majoriser certifies a decrease, with W (a - a_prev) known exactly from the step's own
+ *  product: <g, a+ - a> + lambda/2 ||a+ - abar||^2 - w^2/2 ||W (a - a_prev)||^2 < 0. This is sufficient for
+ *  phi(a+) < phi(a), costs no product beyond the step's two, and fires somewhat more often than the published test, which
+ *  would need a third one. [mDLAM, a subproblem; guard derived] */
+void am_step_a(am_ctx *ctx, const am_activation_step *step);
+#endif

@@ -1,0 +1,267 @@
+/* Preparing a run: resolve settings against the data, split, fit the scaler, open the backend, plan and take memory,
+ * upload, initialise. Nothing here repeats per sweep. */
+#include "host/train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/train/rng.h"
+
+/* ---------------------------------------------------------------------------------------------- resolving */
+
+static altmin_error check_data(const altmin_data *train, const altmin_data *test, altmin_status *st)
+{
+    if (!train->label && !train->target)
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has neither labels nor targets: nothing to train on", train->source);
+    if (train->n_classes == 1)
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has one class only ('%s'): nothing to tell apart", train->source,
+                       train->class_name[0]);
+    if (!test) return ALTMIN_OK;
+    if (test->n_features != train->n_features)
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has %zu features but the training data have %zu", test->source,
+                       test->n_features, train->n_features);
+    if (!!test->label != !!train->label || test->n_targets != train->n_targets)
+        return am_fail(st, ALTMIN_ERR_DATA, "%s is not labelled as the training data are", test->source);
+    if (test->n_classes > train->n_classes)
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has %zu classes but the training data have %zu", test->source,
+                       test->n_classes, train->n_classes);
+    for (size_t i = 0; i < test->n_classes; i++)
+        if (strcmp(test->class_name[i], train->class_name[i]) != 0)
+            return am_fail(st, ALTMIN_ERR_DATA, "%s: class %zu is '%s' but '%s' in the training data", test->source, i,
+                           test->class_name[i], train->class_name[i]);
+    return ALTMIN_OK;
+}
+
+static altmin_error resolve_net(altmin_trainer *t, const altmin_data *train, altmin_status *st)
+{
+    const altmin_settings *set = t->settings;
+    am_net *net = &t->net;
+    net->n_layers = set->hidden.n + 1;
+    net->width[0] = train->n_features;
+    memcpy(net->width + 1, set->hidden.width, set->hidden.n * sizeof net->width[0]);
+    net->width[net->n_layers] = train->label ? train->n_classes : train->n_targets;
+    net->n_classes = train->n_classes;
+    net->act = set->activation;
+    net->loss = (am_loss)set->loss;
+    if (net->loss == AM_LOSS_AUTO) net->loss = train->label ? AM_LOSS_CROSS_ENTROPY : AM_LOSS_SQUARED;
+    if (net->loss == AM_LOSS_CROSS_ENTROPY && !train->label)
+        return am_fail(st, ALTMIN_ERR_USAGE, "loss cross-entropy needs class labels, but %s has regression targets; use "
+                                             "--loss squared",
+                       train->source);
+    size_t total = 0;
+    for (size_t l = 1; l <= net->n_layers; l++) {
+        size_t n;
+        if (am_size_mul(net->width[l], net->width[l - 1], &n) || am_size_add(total, n, &total))
+            return am_fail(st, ALTMIN_ERR_USAGE, "layer %zu: %zu x %zu weights overflow", l, net->width[l], net->width[l - 1]);
+    }
+    return t->method->check(set, net, st);
+}
+
+static altmin_error split(altmin_trainer *t, const altmin_data *train, altmin_status *st)
+{
+    const altmin_settings *set = t->settings;
+    t->part_train = (am_part){train, NULL, train->n_samples};
+    if (set->valid_fraction <= 0.0) {
+        if (set->patience)
+            return am_fail(st, ALTMIN_ERR_USAGE, "patience %zu needs validation data: set --valid above 0", set->patience);
+        return ALTMIN_OK;
+    }
+    size_t n_train, n_valid;
+    if (am_data_split(train, set->valid_fraction, set->seed, &t->train_index, &n_train, &t->valid_index, &n_valid, st))
+        return st->code;
+    t->part_train = (am_part){train, t->train_index, n_train};
+    t->part_valid = (am_part){train, t->valid_index, n_valid};
+    return ALTMIN_OK;
+}
+
+/* The scaler sees training samples only. */
+static altmin_error fit_scaler(altmin_trainer *t, altmin_status *st)
+{
+    const am_scaling kind = (am_scaling)t->settings->scaling;
+    if (!t->part_train.index) return am_scaler_fit(&t->scaler, kind, t->part_train.data, st);
+    altmin_data *subset;
+    if (am_data_subset(&subset, t->part_train.data, t->part_train.index, t->part_train.n, st)) return st->code;
+    const altmin_error error = am_scaler_fit(&t->scaler, kind, subset, st);
+    altmin_data_free(subset);
+    return error;
+}
+
+/* ---------------------------------------------------------------------------------------------- planning */
+
+static altmin_error plan_all(altmin_trainer *t, altmin_status *st)
+{
+    am_plan *plan = t->plan;
+    size_t most = t->part_train.n;
+    am_plan_note(plan, "data as read", am_data_bytes(t->part_train.data));
+    if (am_samples_plan(&t->train, &t->part_train, &t->net, plan, "training data", st)) return st->code;
+    if (t->part_valid.n && am_samples_plan(&t->valid, &t->part_valid, &t->net, plan, "validation data", st)) return st->code;
+    if (t->part_test.n) {
+        am_plan_note(plan, "data as read", am_data_bytes(t->part_test.data));
+        if (am_samples_plan(&t->test, &t->part_test, &t->net, plan, "test data", st)) return st->code;
+    }
+    if (t->part_valid.n > most) most = t->part_valid.n;
+    if (t->part_test.n > most) most = t->part_test.n;
+    am_evaluator_plan(&t->evaluator, t->ctx, &t->net, most, plan);
+    const am_problem problem = {t->ctx, t->settings, &t->net, &t->train};
+    return t->method->prepare(&t->state, &problem, plan, st);
+}
+
+static altmin_error upload_all(altmin_trainer *t, altmin_status *st)
+{
+    if (am_samples_upload(&t->train, t->ctx, &t->part_train, &t->scaler, st)) return st->code;
+    if (t->part_valid.n && am_samples_upload(&t->valid, t->ctx, &t->part_valid, &t->scaler, st)) return st->code;
+    if (t->part_test.n && am_samples_upload(&t->test, t->ctx, &t->part_test, &t->scaler, st)) return st->code;
+    return ALTMIN_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------- weights */
+
+/* One random stream per tensor. He: N(0, 2/d_in). Published: N(0, init_scale^2). Biases start at 0. */
+static void initial_weights(altmin_trainer *t)
+{
+    const altmin_settings *set = t->settings;
+    for (size_t l = 1; l <= t->net.n_layers; l++) {
+        const size_t d_in = t->net.width[l - 1], n = t->net.width[l] * d_in;
+        const double sd = set->init == AM_INIT_HE ? sqrt(2.0 / (double)d_in) : set->init_scale;
+        am_rng_normal(t->best->W[l - 1], n, sd, set->seed, (uint32_t)l);
+    }
+}
+
+static altmin_error new_model(altmin_trainer *t, const altmin_data *train, altmin_status *st)
+{
+    if (am_model_new(&t->best, t->net.n_layers, t->net.width, st)) return st->code;
+    altmin_model *m = t->best;
+    if (train->label && am_model_set_classes(m, train->class_name, train->n_classes, st)) return st->code;
+    strncpy(m->activation, am_act_name(t->net.act), sizeof m->activation - 1);
+    strncpy(m->loss, am_loss_name(t->net.loss), sizeof m->loss - 1);
+    strncpy(m->method, t->method->name, sizeof m->method - 1);
+    strncpy(m->version, ALTMIN_VERSION, sizeof m->version - 1);
+    m->seed = t->settings->seed;
+    m->settings_json = am_settings_to_json(t->settings);
+    if (!m->settings_json) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the model's settings");
+    m->scaler.kind = t->scaler.kind;
+    memcpy(m->scaler.shift, t->scaler.shift, train->n_features * sizeof(float));
+    memcpy(m->scaler.factor, t->scaler.factor, train->n_features * sizeof(float));
+    initial_weights(t);
+    return ALTMIN_OK;
+}
+
+altmin_error am_trainer_keep(altmin_trainer *t, altmin_status *st)
+{
+    for (size_t l = 1; l <= t->net.n_layers; l++) {
+        if (am_download(t->ctx, t->best->W[l - 1], t->method->weight(t->state, l), st)) return st->code;
+        if (am_download(t->ctx, t->best->b[l - 1], t->method->bias(t->state, l), st)) return st->code;
+    }
+    return ALTMIN_OK;
+}
+
+static altmin_error start(altmin_trainer *t, altmin_status *st)
+{
+    float *w[AM_MAX_HIDDEN + 2] = {0}, *b[AM_MAX_HIDDEN + 2] = {0};
+    for (size_t l = 1; l <= t->net.n_layers; l++) w[l] = t->best->W[l - 1], b[l] = t->best->b[l - 1];
+    am_label(t->ctx, "initialisation");
+    return t->method->start(t->state, w, b, st);
+}
+
+/* ---------------------------------------------------------------------------------------------- life */
+
+static const char *scaling_name(am_scaling kind)
+{
+    static const char *const names[] = {"auto", "none", "unit", "standardise"};
+    return names[kind];
+}
+
+static void describe(altmin_trainer *t, const altmin_data *train, const altmin_data *test)
+{
+    am_run_info *info = &t->info;
+    for (size_t l = 1; l <= t->net.n_layers; l++) t->form[l - 1] = t->method->form(t->state, l);
+    *info = (am_run_info){
+        .settings = t->settings,
+        .method = t->method->name,
+        .backend = t->ctx->ops->name,
+        .backend_detail = t->ctx->detail,
+        .loss = am_loss_name(t->net.loss),
+        .activation = am_act_name(t->net.act),
+        .scaling = scaling_name(t->scaler.kind),
+        .n_threads = t->ctx->n_threads,
+        .n_layers = t->net.n_layers,
+        .width = t->net.width,
+        .form = t->form,
+        .n_parameters = am_net_n_parameters(&t->net),
+        .n_train = t->part_train.n,
+        .n_valid = t->part_valid.n,
+        .n_test = t->part_test.n,
+        .n_classes = t->net.n_classes,
+        .train_source = train->source,
+        .test_source = test ? test->source : NULL,
+        .plan_bytes = am_plan_total(t->plan),
+    };
+    info->plan = am_plan_rows(t->plan, &info->n_plan);
+    am_data_fingerprint(train, info->train_fingerprint);
+    if (test) am_data_fingerprint(test, info->test_fingerprint);
+}
+
+static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, const altmin_data *train,
+                            const altmin_data *test, altmin_status *st)
+{
+    t->settings = am_settings_copy(settings);
+    t->plan = am_plan_new();
+    if (!t->settings || !t->plan) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a trainer");
+    t->method = am_method_at(t->settings->method);
+    if (check_data(train, test, st) || resolve_net(t, train, st) || split(t, train, st) || fit_scaler(t, st)) return st->code;
+    if (test) t->part_test = (am_part){test, NULL, test->n_samples};
+    const am_open_options open = {.n_threads = t->settings->threads};
+    if (am_backend_open(&t->ctx, (am_backend_kind)t->settings->backend, &open, st)) return st->code;
+    if (plan_all(t, st) || am_plan_take(t->plan, t->ctx, st)) return st->code;
+    if (new_model(t, train, st) || upload_all(t, st) || start(t, st)) return st->code;
+    t->slot = calloc(t->ctx->n_slots, sizeof *t->slot);
+    if (!t->slot) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu scalars", t->ctx->n_slots);
+    describe(t, train, test);
+    return ALTMIN_OK;
+}
+
+altmin_error altmin_trainer_new(altmin_trainer **out, const altmin_settings *settings, const altmin_data *train,
+                                const altmin_data *test, altmin_status *st)
+{
+    altmin_status local = {0};
+    if (!st) st = &local;
+    am_status_clear(st);
+    *out = NULL;
+    altmin_trainer *t = calloc(1, sizeof *t);
+    if (!t) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a trainer");
+    if (prepare(t, settings, train, test, st)) {
+        altmin_trainer_free(t);
+        return st->code;
+    }
+    *out = t;
+    return ALTMIN_OK;
+}
+
+const am_run_info *am_trainer_info(const altmin_trainer *trainer) { return &trainer->info; }
+
+altmin_error altmin_trainer_model(const altmin_trainer *trainer, altmin_model **model, altmin_status *st)
+{
+    altmin_status local = {0};
+    if (!st) st = &local;
+    am_status_clear(st);
+    return am_model_copy(model, trainer->best, st);
+}
+
+void altmin_trainer_free(altmin_trainer *t)
+{
+    if (!t) return;
+    if (t->state) t->method->release(t->state);
+    am_backend_close(t->ctx);
+    am_plan_free(t->plan);
+    am_scaler_free(&t->scaler);
+    altmin_model_free(t->best);
+    altmin_settings_free(t->settings);
+    free(t->train.host_label);
+    free(t->valid.host_label);
+    free(t->test.host_label);
+    free(t->train_index);
+    free(t->valid_index);
+    free(t->slot);
+    free(t);
+}
