@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <libgen.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,8 @@ altmin_error am_keeper_new(am_keeper **keeper, const altmin_trainer *trainer, co
     k->save_every_s = save_every_s;
     /* A copy costs a pass over the weights: once a second is nothing beside any training. */
     k->copy_every_s = save_every_s > 0 && save_every_s < 1 ? save_every_s : 1;
-    k->copied_s = k->saved_s = now_s();
+    k->saved_s = now_s();
+    k->copied_s = -INFINITY; /* the first measured sweep is copied at once */
     pthread_mutex_init(&k->lock, NULL);
     *keeper = k;
     return ALTMIN_OK;
