@@ -434,51 +434,60 @@ AM_FN double am_prox_softmax_value(size_t n, double rho, const float *m, size_t 
     return am_log_sum_exp(n, trial, NULL, NULL) - (double)trial[y] + 0.5 * rho * quad;
 }
 
-#define AM_PROX_SOFTMAX_MAX_STEPS 50
+#define AM_PROX_SOFTMAX_MAX_STEPS 60
+/* Along d the curvature of lse grows at most by exp(t range(d)); up to this range a full Newton step is sure to descend
+ * [derived: (e^R - R - 1)/R^2 < 1 for R < 1.79], so that no objective, with its rounding, needs to be compared. */
+#define AM_PROX_SOFTMAX_SAFE_RANGE 1.5f
+
+/* Newton direction d at z with softmax weights p. Returns its range max d - min d; *moved receives the largest
+ * |d_i|/(1 + |z_i|). The label's gradient is written -(sum of the other weights): 1 - p_y would lose all digits. */
+AM_FN float am_prox_softmax_direction(size_t n, double rho, const float *m, size_t y, const float *z, const float *p,
+                                      float *d, float *moved)
+{
+    double others = 0.0, pu = 0.0, one_minus_pv = 0.0;
+    for (size_t i = 0; i < n; i++) others += i == y ? 0.0 : (double)p[i];
+    for (size_t i = 0; i < n; i++) {
+        const double pi = (double)p[i];
+        const double g = (i == y ? -others : pi) + rho * ((double)z[i] - (double)m[i]);
+        const double inv = 1.0 / (rho + pi);
+        d[i] = (float)(g * inv);
+        pu += pi * g * inv;
+        one_minus_pv += rho * pi * inv; /* 1 - p'D^-1 p = sum rho p/(rho + p), free of cancellation */
+    }
+    const double c = pu / one_minus_pv;
+    float lo = INFINITY, hi = -INFINITY;
+    *moved = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        d[i] = -(float)((double)d[i] + c * (double)p[i] / (rho + (double)p[i]));
+        const float relative = fabsf(d[i]) / (1.0f + fabsf(z[i]));
+        if (relative > *moved) *moved = relative;
+        if (d[i] < lo) lo = d[i];
+        if (d[i] > hi) hi = d[i];
+    }
+    return hi - lo;
+}
 
 /** z = argmin_z lse(z) - z_y + rho/2 ||z - m||^2 for one column of n classes, by damped Newton from z.
  *
  *  H = rho I + diag(p) - p p' is inverted in O(n) by Sherman-Morrison [derived]: with D = diag(rho + p),
- *  H^-1 g = D^-1 g + D^-1 p (p'D^-1 g)/(1 - p'D^-1 p). A step is halved until the objective falls; strong convexity
+ *  H^-1 g = D^-1 g + D^-1 p (p'D^-1 g)/(1 - p'D^-1 p). A long step is halved until the objective falls; strong convexity
  *  makes the minimiser unique. Ends when no component moves by more than float rounding.
- *  m, z: n floats (z in: start, out: minimiser); y: label; work: 3 n floats. Returns the loss lse(z) - z_y.
- *  1 - p'D^-1 p is computed as rho sum p/(rho + p) [+ 0 as sum p = 1], free of cancellation for small rho. */
+ *  m, z: n floats (z in: start, out: minimiser); y: label; work: 3 n floats. Returns the loss lse(z) - z_y. */
 AM_FN double am_prox_softmax(size_t n, double rho, const float *m, size_t y, float *z, float *work)
 {
     float *p = work, *d = work + n, *trial = work + 2 * n;
-    double lse = am_log_sum_exp(n, z, NULL, p), value;
-    {
-        double quad = 0.0;
-        for (size_t i = 0; i < n; i++) quad += ((double)z[i] - (double)m[i]) * ((double)z[i] - (double)m[i]);
-        value = lse - (double)z[y] + 0.5 * rho * quad;
-    }
+    double lse = am_log_sum_exp(n, z, NULL, p);
     for (int step = 0; step < AM_PROX_SOFTMAX_MAX_STEPS; step++) {
-        double pu = 0.0, one_minus_pv = 0.0;
-        for (size_t i = 0; i < n; i++) {
-            const double pi = (double)p[i];
-            const double g = pi - (i == y ? 1.0 : 0.0) + rho * ((double)z[i] - (double)m[i]);
-            const double inv = 1.0 / (rho + pi);
-            d[i] = (float)(g * inv);
-            pu += pi * g * inv;
-            one_minus_pv += rho * pi * inv;
+        float moved, t = 1.0f;
+        const float range = am_prox_softmax_direction(n, rho, m, y, z, p, d, &moved);
+        if (!(range < INFINITY) || !(moved > 2e-7f)) break;
+        if (range > AM_PROX_SOFTMAX_SAFE_RANGE) {
+            const double value = am_prox_softmax_value(n, rho, m, y, z, d, 0.0f, trial);
+            while (!(am_prox_softmax_value(n, rho, m, y, z, d, t, trial) < value) &&
+                   t * range > AM_PROX_SOFTMAX_SAFE_RANGE)
+                t *= 0.5f;
         }
-        const double c = pu / one_minus_pv;
-        float moved = 0.0f;
-        for (size_t i = 0; i < n; i++) {
-            d[i] = -(float)((double)d[i] + c * (double)p[i] / (rho + (double)p[i]));
-            const float relative = fabsf(d[i]) / (1.0f + fabsf(z[i]));
-            if (relative > moved || relative != relative) moved = relative;
-        }
-        if (!(moved > 2e-7f)) break;
-        float t = 1.0f;
-        double next = am_prox_softmax_value(n, rho, m, y, z, d, t, trial);
-        while (!(next <= value) && t > 1e-3f) {
-            t *= 0.5f;
-            next = am_prox_softmax_value(n, rho, m, y, z, d, t, trial);
-        }
-        if (!(next <= value)) break; /* only rounding is left */
-        for (size_t i = 0; i < n; i++) z[i] = trial[i];
-        value = next;
+        for (size_t i = 0; i < n; i++) z[i] += t * d[i];
         lse = am_log_sum_exp(n, z, NULL, p);
     }
     return lse - (double)z[y];
