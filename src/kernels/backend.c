@@ -126,19 +126,31 @@ static double mat_bytes(am_mat m) { return 4.0 * (double)m.rows * (double)m.cols
 
 /* ---------------------------------------------------------------------------------------------- life */
 
+static const am_ops *cuda_table(void)
+{
+#ifdef ALTMIN_HAVE_CUDA
+    return &am_ops_cuda;
+#else
+    return NULL;
+#endif
+}
+
 static const am_ops *table_of(am_backend_kind kind)
 {
     switch (kind) {
     case AM_BACKEND_REF: return &am_ops_ref;
-    case AM_BACKEND_AUTO:
     case AM_BACKEND_CPU: return &am_ops_cpu;
-    default: return NULL;
+    case AM_BACKEND_CUDA: return cuda_table();
+    default: return am_backend_missing(AM_BACKEND_CUDA) ? &am_ops_cpu : cuda_table();
     }
 }
 
 const char *am_backend_missing(am_backend_kind kind)
 {
-    return table_of(kind) ? NULL : "this build of altmin has no CUDA backend";
+    if (kind == AM_BACKEND_AUTO) return NULL;
+    const am_ops *table = table_of(kind);
+    if (!table) return "this build of altmin has no CUDA backend";
+    return table->missing ? table->missing() : NULL;
 }
 
 altmin_error am_backend_open(am_ctx **out, am_backend_kind kind, const am_open_options *opt, altmin_status *st)
@@ -206,6 +218,15 @@ void am_upload_bytes(am_ctx *ctx, void *dst, const void *host, size_t n_bytes)
 void am_upload(am_ctx *ctx, am_mat dst, const float *host)
 {
     am_upload_bytes(ctx, dst.data, host, am_mat_len(dst) * sizeof(float));
+}
+
+void am_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor)
+{
+    const int fits = shift.rows == dst.rows && shift.cols == 1 && factor.rows == dst.rows && factor.cols == 1;
+    if (failed(ctx) || !shape_ok(ctx, fits, "upload_u8", dst, shift, factor) || am_mat_len(dst) == 0) return;
+    const double t = now_s();
+    ctx->ops->upload_u8(ctx, dst, host, shift, factor);
+    count(ctx, AM_OP_UPLOAD, t, 0.0, (double)am_mat_len(dst));
 }
 
 altmin_error am_download(am_ctx *ctx, float *host, am_mat src, altmin_status *st)

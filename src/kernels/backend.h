@@ -79,21 +79,32 @@ typedef struct am_product_stat {
 /** How Gram products run on cpu. */
 typedef enum am_gram_rule { AM_GRAM_AUTO, AM_GRAM_SYRK, AM_GRAM_GEMM } am_gram_rule;
 
+/** Arithmetic of products on cuda (sums are fp32 in all of them); ref and cpu know fp32 alone. AUTO: tf32 on cuda. */
+typedef enum am_precision { AM_PRECISION_AUTO, AM_PRECISION_FP32, AM_PRECISION_TF32, AM_PRECISION_BF16 } am_precision;
+
+/** How cuda issues a sweep: recorded once as a graph and replayed, op by op, or op by op waiting for each (exact times
+ *  and places of errors). ref and cpu always wait. */
+typedef enum am_launch { AM_LAUNCH_GRAPH, AM_LAUNCH_STREAM, AM_LAUNCH_SYNC } am_launch;
+
 typedef struct am_open_options {
     size_t n_threads;     /* 0: as many as the machine offers */
-    am_gram_rule gram;    /* AUTO: measured once at open */
+    am_gram_rule gram;    /* AUTO: measured once at open (cpu), by size (cuda) */
+    am_precision precision;
+    am_launch launch;
 } am_open_options;
 
 /** The table. The doc comment of each entry's meaning is at the am_* function of the same name below; an
  *  implementation may assume that shapes are checked, that matrices are not empty and that no error is pending. */
 typedef struct am_ops {
     const char *name;
+    const char *(*missing)(void); /* why it cannot be opened here, or NULL; the entry itself NULL: it always can */
     altmin_error (*open)(am_ctx *ctx, const am_open_options *opt, altmin_status *st);
     void (*close)(am_ctx *ctx);
     void *(*alloc)(am_ctx *ctx, size_t n_bytes); /* 64-byte aligned; NULL when it does not fit */
     void (*release)(am_ctx *ctx, void *memory);
     size_t (*free_bytes)(am_ctx *ctx); /* memory that could be had now; SIZE_MAX when unknown */
     void (*upload)(am_ctx *ctx, void *dst, const void *host, size_t n_bytes);
+    void (*upload_u8)(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor);
     void (*download)(am_ctx *ctx, void *host, const void *src, size_t n_bytes);
     void (*copy)(am_ctx *ctx, am_mat dst, am_mat src);
     void (*fill)(am_ctx *ctx, am_mat dst, float value);
@@ -165,6 +176,9 @@ const char *am_op_name(am_op op);
 
 /** dst <- host floats, dst.rows x dst.cols, column-major. */
 void am_upload(am_ctx *ctx, am_mat dst, const float *host);
+/** dst <- (host - shift) * factor, host dst.rows x dst.cols bytes, column-major; shift, factor: dst.rows x 1 in backend
+ *  memory. Bytes cross the bus as bytes. */
+void am_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor);
 /** host <- src. Returns the sticky error. */
 altmin_error am_download(am_ctx *ctx, float *host, am_mat src, altmin_status *st);
 /** Raw bytes, for labels and sparse structure. */
@@ -239,6 +253,7 @@ void am_sweep_end(am_ctx *ctx, uint64_t key);
 /* ------------------------------------------------------------------------------------------------ for tables */
 
 extern const am_ops am_ops_ref, am_ops_cpu;
+extern const am_ops am_ops_cuda; /* in builds with ALTMIN_HAVE_CUDA */
 /** Number of inputs of a scalar formula; number of inputs, outputs, ... of a map. */
 int am_scalar_n_in(am_scalar_id id);
 typedef struct am_map_signature {

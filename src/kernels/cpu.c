@@ -337,6 +337,7 @@ const am_ops am_ops_cpu = {
     .release = am_ref_release,
     .free_bytes = am_ref_free_bytes,
     .upload = am_ref_upload,
+    .upload_u8 = am_ref_upload_u8,
     .download = am_ref_download,
     .copy = am_cpu_copy,
     .fill = am_cpu_fill,

@@ -62,6 +62,14 @@ void am_ref_upload(am_ctx *ctx, void *dst, const void *host, size_t n_bytes)
     memcpy(dst, host, n_bytes);
 }
 
+void am_ref_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor)
+{
+    (void)ctx;
+    for (size_t j = 0; j < dst.cols; j++)
+        for (size_t i = 0; i < dst.rows; i++)
+            dst.data[i + j * dst.rows] = ((float)host[i + j * dst.rows] - shift.data[i]) * factor.data[i];
+}
+
 void am_ref_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes)
 {
     (void)ctx;
@@ -367,6 +375,7 @@ const am_ops am_ops_ref = {
     .release = am_ref_release,
     .free_bytes = am_ref_free_bytes,
     .upload = am_ref_upload,
+    .upload_u8 = am_ref_upload_u8,
     .download = am_ref_download,
     .copy = am_ref_copy,
     .fill = am_ref_fill,

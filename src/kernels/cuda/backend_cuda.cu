@@ -222,7 +222,7 @@ static altmin_error cuda_open(am_ctx *ctx, const am_open_options *opt, altmin_st
 
 static void close_lane(am_cuda *cu, am_lane *lane)
 {
-    if (lane->blas) cu->blas.cublasDestroy_v2(lane->blas);
+    if (lane->blas) (void)AM_CUDA_QUIET(cu->blas.cublasDestroy_v2(lane->blas));
     if (lane->stream) (void)AM_CUDA_QUIET(cudaStreamDestroy(lane->stream));
 }
 
