@@ -12,6 +12,8 @@
 
 #include "host/io/data.h"
 #include "host/io/json.h"
+#include "host/methods/registry.h"
+#include "host/train/net.h"
 #include "host/train/settings.h"
 #include "kernels/backend_kind.h"
 #include "kernels/formulas.h"
@@ -170,6 +172,9 @@ static void test_choices_match_enums(void **state)
         {"form", "auto", AM_FORM_AUTO},
         {"form", "normal", AM_FORM_NORMAL},
         {"form", "sample", AM_FORM_SAMPLE},
+        {"loss", "auto", AM_LOSS_AUTO},
+        {"loss", "cross-entropy", AM_LOSS_CROSS_ENTROPY},
+        {"loss", "squared", AM_LOSS_SQUARED},
         {"scale", "none", AM_SCALE_NONE},
         {"scale", "unit", AM_SCALE_UNIT},
         {"scale", "standardise", AM_SCALE_STANDARDISE},
@@ -189,6 +194,11 @@ static void test_choices_match_enums(void **state)
         assert_int_equal(am_setting_choice_value(row, pairs[i].name, &value), 1);
         assert_int_equal(value, pairs[i].value);
         assert_string_equal(am_setting_choice_name(row, pairs[i].value), pairs[i].name);
+    }
+    const am_setting *method = am_setting_find("method");
+    for (int i = 0; am_method_names()[i]; i++) {
+        assert_string_equal(am_setting_choice_name(method, i), am_method_names()[i]);
+        assert_string_equal(am_method_at(i)->name, am_method_names()[i]);
     }
     assert_null(am_setting_choice_name(am_setting_find("header"), 7));
     assert_null(am_setting_choice_name(am_setting_find("rho"), 0));
@@ -415,6 +425,8 @@ static void test_json_refused(void **state)
         {"{\"data\": \"a\\u00zz\"}", "hexadecimal"},
         {"{\"data\": \"a\\u0000b\"}", "u0000"},
         {"{\"data\": \"a", "does not end"},
+        {"{\"data\": \"\xe9\"}", "column 11: not valid JSON, the text is not UTF-8"},
+        {"{\"data\": \"\xe2\x82", "not UTF-8"},
         {"{\"data\": \"\\ud800\"}", "run.json"},
         {"[1]", "an array"},
         {"3", "a number"},

@@ -103,6 +103,22 @@ static int scan_escape(scanner *s)
     return zero ? fail_scan(s, "\\u0000 is not allowed") : 1;
 }
 
+/* Bytes of the UTF-8 character at s, or 0 when the n_max > 0 bytes there do not begin with one (overlong,
+ * surrogate, out of range, cut off). A NUL stops it too, so 4 serves for n_max with a C string. */
+static size_t utf8_length(const unsigned char *s, size_t n_max)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    if (n > n_max) return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80) return 0;
+    }
+    if (s[0] == 0xe0 && s[1] < 0xa0) return 0;
+    if (s[0] == 0xed && s[1] > 0x9f) return 0;
+    if (s[0] == 0xf0 && s[1] < 0x90) return 0;
+    if (s[0] == 0xf4 && s[1] > 0x8f) return 0;
+    return n;
+}
+
 static int scan_string(scanner *s)
 {
     s->at++;
@@ -114,7 +130,9 @@ static int scan_string(scanner *s)
             if (!scan_escape(s)) return 0;
             continue;
         }
-        s->at++;
+        size_t n = utf8_length((const unsigned char *)s->text + s->at, s->n - s->at);
+        if (n == 0) return fail_scan(s, "the text is not UTF-8");
+        s->at += n;
         if (c == '"') return 1;
     }
 }
@@ -333,25 +351,11 @@ void am_json_put_real(FILE *f, double x)
     }
 }
 
-/* Bytes of the UTF-8 character at s, or 0 when it is not one (overlong, surrogate, out of range, cut off). */
-static size_t utf8_length(const unsigned char *s)
-{
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    }
-    if (s[0] == 0xe0 && s[1] < 0xa0) return 0;
-    if (s[0] == 0xed && s[1] > 0x9f) return 0;
-    if (s[0] == 0xf0 && s[1] < 0x90) return 0;
-    if (s[0] == 0xf4 && s[1] > 0x8f) return 0;
-    return n;
-}
-
 int am_json_is_utf8(const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
     while (*s) {
-        size_t n = utf8_length(s);
+        size_t n = utf8_length(s, 4);
         if (n == 0) return 0;
         s += n;
     }
@@ -363,7 +367,7 @@ void am_json_put_string(FILE *f, const char *text)
     const unsigned char *s = (const unsigned char *)text;
     fputc('"', f);
     while (*s) {
-        size_t n = utf8_length(s);
+        size_t n = utf8_length(s, 4);
         if (n == 0) {
             fputs("\\ufffd", f);
             n = 1;

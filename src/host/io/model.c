@@ -148,7 +148,7 @@ altmin_error am_model_set_classes(altmin_model *model, char *const *names, size_
     return ALTMIN_OK;
 }
 
-/* ---- files ---- */
+/* ---- copies ---- */
 
 static void copy_weights(altmin_model *to, const altmin_model *from)
 {
@@ -163,9 +163,10 @@ static void copy_weights(altmin_model *to, const altmin_model *from)
 
 altmin_error am_model_copy(altmin_model **copy, const altmin_model *model, altmin_status *st)
 {
-    altmin_model *m;
+    altmin_model *m = NULL;
     *copy = NULL;
-    if (am_model_new(&m, model->n_layers, model->width, st)) return st->code;
+    altmin_error code = am_model_new(&m, model->n_layers, model->width, st);
+    if (code) return code;
     memcpy(m->arch, model->arch, sizeof m->arch);
     memcpy(m->activation, model->activation, sizeof m->activation);
     memcpy(m->loss, model->loss, sizeof m->loss);
@@ -173,10 +174,11 @@ altmin_error am_model_copy(altmin_model **copy, const altmin_model *model, altmi
     memcpy(m->version, model->version, sizeof m->version);
     m->seed = model->seed;
     copy_weights(m, model);
-    altmin_error code = ALTMIN_OK;
-    if (model->n_classes) code = am_model_set_classes(m, model->class_name, model->n_classes, st);
-    if (!code && model->settings_json && !(m->settings_json = strdup(model->settings_json)))
-        code = am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a copy of the model");
+    code = am_model_set_classes(m, model->class_name, model->n_classes, st);
+    if (!code && model->settings_json) {
+        m->settings_json = strdup(model->settings_json);
+        if (!m->settings_json) code = am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a copy of the model");
+    }
     if (code) {
         altmin_model_free(m);
         return code;
@@ -184,6 +186,8 @@ altmin_error am_model_copy(altmin_model **copy, const altmin_model *model, altmi
     *copy = m;
     return ALTMIN_OK;
 }
+
+/* ---- files ---- */
 
 altmin_error altmin_model_load(altmin_model **model, const char *path, altmin_status *status)
 {

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "host/methods/registry.h"
 #include "kernels/formulas.h"
 
 #define FIELD(f) offsetof(struct altmin_settings, f)
@@ -25,7 +26,6 @@ static const char *const activation_names[] = {AM_ACTIVATIONS(NAME_ONLY) NULL};
 #undef NAME_ONLY
 static const char *const loss_names[] = {"auto", "cross-entropy", "squared", NULL};
 static const char *const init_names[] = {"he", "paper", NULL};
-static const char *const method_names[] = {"mdlam", NULL};
 static const char *const accel_names[] = {"nesterov-guarded", "nesterov", "none", NULL};
 static const char *const step_names[] = {"cauchy", "backtracking", "exact", NULL};
 static const char *const form_names[] = {"auto", "normal", "sample", NULL};
@@ -138,7 +138,6 @@ static const am_setting table[] = {
      .type = AM_SET_CHOICE,
      .offset = FIELD(method),
      .fallback = "mdlam",
-     .choices = method_names,
      .group = "Method",
      .help = "training method"},
     {.name = "rho",
@@ -313,9 +312,10 @@ const am_setting *am_setting_find(const char *name)
     return NULL;
 }
 
+/* The registry knows the methods; a table of constants cannot ask it. */
 const char *const *am_setting_choices(const am_setting *row)
 {
-    return row->choices;
+    return row->offset == FIELD(method) ? am_method_names() : row->choices;
 }
 
 int am_setting_choice_value(const am_setting *row, const char *name, int *value)
