@@ -1,5 +1,6 @@
-/* Settings of a run: one descriptor table (settings.c) gives each its name, type, default, range, unit, help and paper
- * symbol, and drives defaults, validation, --help, the config file, the run log and the model's metadata. */
+/* Settings of a run: one descriptor table (settings.c) gives each its name, type, default, range, unit, help
+ * and paper symbol, and drives defaults, validation, --help, the config file, the run log and the model's
+ * metadata. */
 #ifndef AM_SETTINGS_H
 #define AM_SETTINGS_H
 
@@ -22,36 +23,36 @@ typedef enum am_form { AM_FORM_AUTO, AM_FORM_NORMAL, AM_FORM_SAMPLE } am_form;
 
 struct altmin_settings {
     /* data */
-    char *data, *test;         /* source names; NULL: none */
-    char *label;               /* CSV label column; NULL: last */
-    int header;                /* -1 detect, 0, 1 */
-    int task;                  /* am_read_options.task */
-    double valid_fraction;     /* share of training data held out for validation */
-    int scaling;               /* am_scaling */
+    char *data, *test;     /* source names; NULL: none */
+    char *label;           /* CSV label column; NULL: last */
+    int header;            /* -1 detect, 0, 1 */
+    int task;              /* am_read_options.task */
+    double valid_fraction; /* share of training data held out for validation */
+    int scaling;           /* am_scaling */
     /* network */
-    am_widths hidden;          /* widths of hidden layers; n = 0: a linear model */
-    int activation;            /* am_act */
-    int loss;                  /* am_loss: auto, cross-entropy, squared */
-    int init;                  /* am_init */
-    double init_scale;         /* standard deviation of AM_INIT_PAPER weights */
+    am_widths hidden;  /* widths of hidden layers; n = 0: a linear model */
+    int activation;    /* am_act */
+    int loss;          /* am_loss: auto, cross-entropy, squared */
+    int init;          /* am_init */
+    double init_scale; /* standard deviation of AM_INIT_PAPER weights */
     /* method */
-    int method;                /* index in the method registry */
-    double rho, mu;            /* penalty, ridge */
-    int accel;                 /* am_accel */
-    int step;                  /* am_step_rule */
-    int form;                  /* am_form: forced weight form, for tests and comparison */
+    int method;                              /* index in the method registry */
+    double rho, mu;                          /* penalty, ridge */
+    int accel;                               /* am_accel */
+    int step;                                /* am_step_rule */
+    int form;                                /* am_form: forced weight form, for tests and comparison */
     double eps_start, eps_factor, eps_floor; /* relaxation schedule: eps <- max(eps*factor, floor) */
     /* run */
     uint64_t seed;
     size_t sweeps;
-    double time_limit;         /* seconds; 0: none */
-    double target_accuracy;    /* 0: none */
-    size_t patience;           /* evaluations; 0: off */
-    double tolerance;          /* relative objective change; 0: off */
-    size_t eval_every;         /* sweeps between evaluations */
+    double time_limit;      /* seconds; 0: none */
+    double target_accuracy; /* 0: none */
+    size_t patience;        /* evaluations; 0: off */
+    double tolerance;       /* relative objective change; 0: off */
+    size_t eval_every;      /* sweeps between evaluations */
     /* machine */
-    int backend;               /* am_backend_kind: auto, ref, cpu, cuda */
-    size_t threads;            /* 0: all */
+    int backend;    /* am_backend_kind: auto, ref, cpu, cuda */
+    size_t threads; /* 0: all */
 };
 
 typedef enum am_setting_type {
@@ -65,26 +66,28 @@ typedef enum am_setting_type {
 
 /** One row of the table. */
 typedef struct am_setting {
-    const char *name;    /* "eps-floor": the command line's --eps-floor, the config file's "eps-floor" */
+    const char *name; /* "eps-floor": the command line's --eps-floor, the config file's "eps-floor" */
     am_setting_type type;
-    size_t offset;       /* in struct altmin_settings */
+    size_t offset;        /* in struct altmin_settings */
     const char *fallback; /* the default, as text */
-    const char *unset;   /* AM_SET_TEXT: the word that stands for NULL ("none"), or NULL when text is required */
-    double min, max;     /* allowed range; max may be infinite, the value may not */
-    int min_open, max_open; /* 1: the bound itself is not allowed */
+    const char
+        *unset;      /* AM_SET_TEXT: the word that stands for NULL ("none"), or NULL when text is required */
+    double min, max; /* allowed range; max may be infinite, the value may not */
+    int min_open, max_open;     /* 1: the bound itself is not allowed */
     const char *const *choices; /* NULL-terminated names for AM_SET_CHOICE; read them by am_setting_choices */
-    int choice_first;    /* value of the first choice (-1 for tri-states) */
-    const char *unit;    /* "s", "samples", NULL */
-    const char *symbol;  /* the paper's letter, or NULL */
-    const char *group;   /* heading in --help: "Data", "Network", "Method", "Run", "Machine" */
-    const char *help;    /* one sentence */
+    int choice_first;           /* value of the first choice (-1 for tri-states) */
+    const char *unit;           /* "s", "samples", NULL */
+    const char *symbol;         /* the paper's letter, or NULL */
+    const char *group;          /* heading in --help: "Data", "Network", "Method", "Run", "Machine" */
+    const char *help;           /* one sentence */
 } am_setting;
 
 /** The table; *n receives the number of rows. */
 const am_setting *am_setting_table(size_t *n);
 /** Row by name, or NULL. */
 const am_setting *am_setting_find(const char *name);
-/** Name in the table nearest to `name` (edit distance at most 3, or a common prefix), or NULL. For "did you mean". */
+/** Name in the table nearest to `name` (edit distance at most 3, or a common prefix), or NULL. For "did you
+ * mean". */
 const char *am_setting_nearest(const char *name);
 /** Record ALTMIN_ERR_USAGE for a name that is not in the table, with the nearest one as suggestion. */
 altmin_error am_setting_unknown(const char *name, altmin_status *st);
@@ -94,22 +97,24 @@ const char *const *am_setting_choices(const am_setting *row);
 int am_setting_choice_value(const am_setting *row, const char *name, int *value);
 /** Name of a choice by its value, or NULL when there is none. */
 const char *am_setting_choice_name(const am_setting *row, int value);
-/** Member of the NULL-terminated list `words` nearest to `word`, or NULL when none is near enough to suggest. */
+/** Member of the NULL-terminated list `words` nearest to `word`, or NULL when none is near enough to suggest.
+ */
 const char *am_nearest_word(const char *word, const char *const *words);
 /** Set one row from text; the error sentence names the setting, the value and what is allowed. */
-altmin_error am_setting_set(const am_setting *row, altmin_settings *settings, const char *text, altmin_status *st);
+altmin_error am_setting_set(const am_setting *row, altmin_settings *settings, const char *text,
+                            altmin_status *st);
 /** Current value as text into buf (as altmin_settings_set would accept it). */
 void am_setting_print(const am_setting *row, const altmin_settings *settings, char *buf, size_t n_buf);
 /** Deep copy; NULL when memory is not there. */
 altmin_settings *am_settings_copy(const altmin_settings *settings);
 /** All settings as a JSON object in malloc'ed text, NULL when memory is not there. */
 char *am_settings_to_json(const altmin_settings *settings);
-/** Apply a JSON object (unknown names, wrong types, duplicate keys are errors that name the key and `source`). Rows
- *  whose byte in `fixed` is not 0 (one byte per table row, may be NULL) are checked but left alone: command-line flags
- *  win. On failure no setting is changed. */
-altmin_error am_settings_from_json(altmin_settings *settings, const char *json, size_t n_json, const char *source,
-                                   const unsigned char *fixed, altmin_status *st);
-/** Print the table as help text, 96 columns wide. `pick` is a NULL-terminated list of group headings ("Run") and setting
- *  names ("label"); NULL prints everything. */
+/** Apply a JSON object (unknown names, wrong types, duplicate keys are errors that name the key and
+ * `source`). Rows whose byte in `fixed` is not 0 (one byte per table row, may be NULL) are checked but left
+ * alone: command-line flags win. On failure no setting is changed. */
+altmin_error am_settings_from_json(altmin_settings *settings, const char *json, size_t n_json,
+                                   const char *source, const unsigned char *fixed, altmin_status *st);
+/** Print the table as help text, 96 columns wide. `pick` is a NULL-terminated list of group headings ("Run")
+ * and setting names ("label"); NULL prints everything. */
 void am_settings_help(FILE *out, const char *const *pick);
 #endif
