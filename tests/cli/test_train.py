@@ -59,11 +59,11 @@ class Report(Case):
         os.close(main)
         self.assertEqual(process.wait(), 0)
         text = text.decode().replace("\r\n", "\n")
-        self.assertIn("sweep 0 of 30", text)
+        self.assertIn("sweep 1 of 30", text)
         self.assertRegex(text, r"\r\[#*\.*\] sweep \d+ of 30, .* left")
         end = text[text.index("\nstopped") :]
         self.assertNotIn("\r", end)
-        self.assertEqual(len(ROW.findall(re.sub(r"\r[^\n]*?\033\[K", "", text))), 31)
+        self.assertEqual(len(ROW.findall(re.sub(r"\r[^\n]*?\033\[K", "", text))), 30)
 
     def test_reader_that_goes_away(self):
         """`altmin train | head -1` ends early, in order, with the model saved."""

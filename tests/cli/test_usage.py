@@ -66,7 +66,7 @@ class WrongUsage(Case):
         self.refused(2, "train", "--sweeps", "many", says=["sweeps", "'many'"])
         self.refused(2, "train", "--rho=-1", says=["rho", "'-1'"])
         self.refused(2, "train", "--method", "magic", says=["method", "'magic'", "mdlam"])
-        self.refused(2, "train", "--hidden", "10,,20", says=["hidden", "10,,20"])
+        self.refused(2, "train", "--hidden", "10,,20", says=["hidden", "layer width"])
         self.refused(2, "train", "--save-every", "soon", says=["--save-every", "'soon'"])
         self.refused(2, "eval", "m", "--data", "digits", "--part", "third", says=["--part", "'third'"])
         self.refused(2, "predict", "m", "--data", "digits", "--format", "xml", says=["--format", "'xml'"])

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#define MIB (1024.0 * 1024.0)
+
 struct am_table {
     FILE *out;
     int live; /* a terminal: keep a progress line below the rows */
@@ -52,20 +54,30 @@ static void print_data(FILE *out, const am_run_info *info)
     fputc('\n', out);
 }
 
+/* One entry of the plan, on a new line where the old one is full. */
+static int print_entry(FILE *out, int column, int is_first, const char *name, double n_bytes)
+{
+    char text[96];
+    const int n = snprintf(text, sizeof text, " %s %.1f", name, n_bytes / MIB);
+    if (!is_first) column += fprintf(out, ";");
+    if (column + n > 95) column = fprintf(out, "\n%9s", "") - 1;
+    return column + fprintf(out, "%s", text);
+}
+
+/* The memory plan in MiB; entries below a fiftieth of the whole are summed up. */
 static void print_plan(FILE *out, const am_run_info *info)
 {
-    char bytes[32];
-    am_print_bytes(bytes, sizeof bytes, info->plan_bytes);
-    int column = fprintf(out, "memory    %s", bytes);
+    size_t others = 0;
+    int is_first = 1, column = fprintf(out, "memory    %.1f MiB:", (double)info->plan_bytes / MIB);
     for (size_t i = 0; i < info->n_plan; i++) {
-        am_print_bytes(bytes, sizeof bytes, info->plan[i].n_bytes);
-        const int n = (int)(strlen(info->plan[i].name) + strlen(bytes)) + 3;
-        if (column + n > 80)
-            column = fprintf(out, "%s\n%10s", i ? "," : ":", "") - 2;
-        else
-            column += fprintf(out, "%s", i ? ", " : ": ");
-        column += fprintf(out, "%s %s", info->plan[i].name, bytes);
+        if (info->plan[i].n_bytes < info->plan_bytes / 50) {
+            others += info->plan[i].n_bytes;
+            continue;
+        }
+        column = print_entry(out, column, is_first, info->plan[i].name, (double)info->plan[i].n_bytes);
+        is_first = 0;
     }
+    if (others) print_entry(out, column, is_first, "others", (double)others);
     fputc('\n', out);
 }
 
@@ -191,11 +203,16 @@ static void print_footer(const am_table *t, const am_run_result *result)
 {
     char train[32], eval[32];
     print_stop(t, result);
-    fprintf(t->out, "best      sweep %zu, by %s\n", result->best.sweep,
-            t->has_valid ? "validation" : "training data");
-    print_metrics(t, "train", &result->best.train);
-    if (t->has_valid) print_metrics(t, "valid", &result->best.valid);
-    if (t->has_test) print_metrics(t, "test", &result->best.test);
+    if (result->best.evaluated) {
+        if (t->has_valid)
+            fprintf(t->out, "best      sweep %zu, by validation\n", result->best.sweep);
+        else
+            fprintf(t->out, "kept      sweep %zu, the last (no validation data to choose by)\n",
+                    result->best.sweep);
+        print_metrics(t, "train", &result->best.train);
+        if (t->has_valid) print_metrics(t, "valid", &result->best.valid);
+        if (t->has_test) print_metrics(t, "test", &result->best.test);
+    }
     am_print_seconds(train, sizeof train, result->train_s);
     am_print_seconds(eval, sizeof eval, result->eval_s);
     fprintf(t->out, "time      %s training, %s evaluation\n", train, eval);

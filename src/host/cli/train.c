@@ -140,7 +140,7 @@ static altmin_error finish(job *j, altmin_error run_error, const am_run_result *
     size_t n_bytes;
     altmin_status save_status = {0}, log_status = {0};
     altmin_error save_error = ALTMIN_OK;
-    if (!run_error) {
+    if (!run_error && result->best.evaluated) { /* else nothing was learned that could replace an old file */
         save_error = am_keeper_finish(j->keeper, &n_bytes, &save_status);
         if (!save_error && j->table) report_files(j, n_bytes);
     } else if (j->output)
@@ -151,9 +151,7 @@ static altmin_error finish(job *j, altmin_error run_error, const am_run_result *
     if (save_error) return *st = save_status, save_error;
     if (log_error) return *st = log_status, log_error;
     if (result->stop == ALTMIN_STOP_NOT_FINITE)
-        return am_fail(st, ALTMIN_ERR_NUMERIC,
-                       "the run became not finite: %s; the best model before that was kept",
-                       result->stop_detail);
+        return am_fail(st, ALTMIN_ERR_NUMERIC, "%s", result->stop_detail);
     return ALTMIN_OK;
 }
 
