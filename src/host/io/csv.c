@@ -95,9 +95,25 @@ static int is_numeric(const char *text)
     return kind != AM_NUMBER_BAD && kind != AM_NUMBER_MISSING;
 }
 
-/* A header is a first record whose features are all words, or one with a word where the next record has a
- * numeric label (numbered columns: "0,1,2,label"). A record with some words and some numbers is taken as
- * data: better an error that names the word than a sample silently lost. */
+/* 1 when the features of the first record are 0, 1, 2, ... or 1, 2, 3, ..., two at least: numbers of columns.
+ */
+static int counts_columns(const csv *r)
+{
+    int64_t wanted = -1, value;
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_columns; ++i) {
+        if (i == r->label_column) continue;
+        const char *field = record_field(&r->first, i);
+        if (am_parse_integer(field, strlen(field), &value)) return 0;
+        if (n++ == 0) wanted = value == 1;
+        if (value != wanted++) return 0;
+    }
+    return n > 1;
+}
+
+/* A header is a first record whose features are all words, or count the columns while its label is a word and
+ * the next record's is a number ("0,1,2,label"). A record with some words and some numbers is taken as data:
+ * better an error that names the word than a sample silently lost. */
 static int looks_like_header(const csv *r)
 {
     size_t n_words = 0, n_numbers = 0, label = r->label_column;
@@ -107,7 +123,7 @@ static int looks_like_header(const csv *r)
         n_numbers += (size_t)is_numeric(record_field(&r->first, i));
     }
     if (n_words > 0 && n_numbers == 0) return 1;
-    return label != NO_COLUMN && label < r->second.n &&
+    return counts_columns(r) && label < r->second.n &&
            kind_of(record_field(&r->first, label)) == AM_NUMBER_BAD &&
            is_numeric(record_field(&r->second, label));
 }

@@ -54,7 +54,7 @@ typedef enum am_number_kind {
 
 /** Parse all of text[0..n) as a decimal number, correctly rounded to float, whatever the locale. Grammar:
  * [+-] digits
- *  [. digits] [e [+-] digits], a digit somewhere before the e. text[n] must be readable. Too small a number
+ *  [. digits] [e [+-] digits], a digit somewhere before the e. Too small a number
  * is 0. */
 am_number_kind am_parse_number(const char *text, size_t n, float *value);
 /** Parse all of text[0..n) as [+-]digits; 0 when it is one and fits, else 1. */

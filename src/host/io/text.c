@@ -2,8 +2,8 @@
  *
  * am_parse_number gives the float nearest to the decimal text. Fast path: the digits as a 64-bit integer m
  * and a power of ten, d = m * 10^e in double with an error below 4 units in its last place; when both ends of
- * that interval round to the same float, that float is the answer. The rare rest (about one text in 10^8,
- * exact ties, extreme exponents) goes to strtof in the C locale. No result depends on the process's locale.
+ * that interval round to the same float, that float is the answer. The rest (exact ties, extreme exponents,
+ * about one in 10^7 of the others) goes to strtof in the C locale. No result depends on the process's locale.
  */
 #include "host/io/readers.h"
 
@@ -17,18 +17,24 @@
 
 enum { MAX_DIGITS = 19, MAX_POWER = 60, EXPONENT_CAP = 100000 };
 
-static const double power_of_ten[MAX_POWER + 1] = {
-    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23, 1e24, 1e25, 1e26, 1e27, 1e28, 1e29, 1e30, 1e31,
-    1e32, 1e33, 1e34, 1e35, 1e36, 1e37, 1e38, 1e39, 1e40, 1e41, 1e42, 1e43, 1e44, 1e45, 1e46, 1e47,
-    1e48, 1e49, 1e50, 1e51, 1e52, 1e53, 1e54, 1e55, 1e56, 1e57, 1e58, 1e59, 1e60};
+/* 10^(i - MAX_POWER). A negative power is rounded, which the error band allows for; multiplying by it is
+ * several times faster than dividing. */
+static const double power_of_ten[2 * MAX_POWER + 1] = {
+    1e-60, 1e-59, 1e-58, 1e-57, 1e-56, 1e-55, 1e-54, 1e-53, 1e-52, 1e-51, 1e-50, 1e-49, 1e-48, 1e-47,
+    1e-46, 1e-45, 1e-44, 1e-43, 1e-42, 1e-41, 1e-40, 1e-39, 1e-38, 1e-37, 1e-36, 1e-35, 1e-34, 1e-33,
+    1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26, 1e-25, 1e-24, 1e-23, 1e-22, 1e-21, 1e-20, 1e-19,
+    1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9,  1e-8,  1e-7,  1e-6,  1e-5,
+    1e-4,  1e-3,  1e-2,  1e-1,  1e0,   1e1,   1e2,   1e3,   1e4,   1e5,   1e6,   1e7,   1e8,   1e9,
+    1e10,  1e11,  1e12,  1e13,  1e14,  1e15,  1e16,  1e17,  1e18,  1e19,  1e20,  1e21,  1e22,  1e23,
+    1e24,  1e25,  1e26,  1e27,  1e28,  1e29,  1e30,  1e31,  1e32,  1e33,  1e34,  1e35,  1e36,  1e37,
+    1e38,  1e39,  1e40,  1e41,  1e42,  1e43,  1e44,  1e45,  1e46,  1e47,  1e48,  1e49,  1e50,  1e51,
+    1e52,  1e53,  1e54,  1e55,  1e56,  1e57,  1e58,  1e59,  1e60};
 
-/* A decimal as read: (-1)^negative * mantissa * 10^exponent; `cut` when digits beyond the 19th were dropped.
- */
+/* A decimal as read: (-1)^negative * mantissa * 10^exponent, digits beyond the 19th dropped. */
 typedef struct decimal {
     uint64_t mantissa;
     long exponent;
-    int negative, cut;
+    int negative;
 } decimal;
 
 int am_reserve(void *array, size_t n_wanted, size_t *capacity, size_t size)
@@ -65,8 +71,7 @@ static size_t scan_digits(const char **text, const char *end, decimal *number, i
             n += mantissa != 0;
             number->exponent += scale;
         } else {
-            number->cut |= *p != '0';
-            number->exponent += scale + 1;
+            number->exponent += scale + 1; /* dropped: below 1e-18 of the mantissa, well inside the band */
         }
     }
     size_t n_read = (size_t)(p - *text);
@@ -76,6 +81,39 @@ static size_t scan_digits(const char **text, const char *end, decimal *number, i
     return n_read;
 }
 
+/* The part from the e on, which must reach the end: 1 when it is well-formed. */
+static int scan_exponent(const char *p, const char *end, decimal *number)
+{
+    int negative = 0;
+    long exponent = 0;
+    ++p;
+    if (p < end && (*p == '+' || *p == '-')) negative = *p++ == '-';
+    if (p == end) return 0;
+    for (; p < end && is_digit(*p); ++p)
+        if (exponent < EXPONENT_CAP) exponent = exponent * 10 + (*p - '0');
+    number->exponent += negative ? -exponent : exponent;
+    return p == end;
+}
+
+/* So short that no digit can be one too many: nearly all numbers in real files. Behind the sign. */
+static int scan_short(const char *p, const char *end, decimal *number)
+{
+    uint64_t mantissa = 0;
+    const char *first = p;
+    for (; p < end && is_digit(*p); ++p) mantissa = mantissa * 10 + (uint64_t)(*p - '0');
+    size_t n_digits = (size_t)(p - first);
+    if (p < end && *p == '.') {
+        first = ++p;
+        for (; p < end && is_digit(*p); ++p) mantissa = mantissa * 10 + (uint64_t)(*p - '0');
+        number->exponent = -(long)(p - first);
+        n_digits += (size_t)(p - first);
+    }
+    number->mantissa = mantissa;
+    if (n_digits == 0) return 0;
+    if (p == end) return 1;
+    return (*p == 'e' || *p == 'E') && scan_exponent(p, end, number);
+}
+
 /* 1 when text[0..n) is a decimal number. */
 static int scan_decimal(const char *text, size_t n, decimal *number)
 {
@@ -83,23 +121,15 @@ static int scan_decimal(const char *text, size_t n, decimal *number)
     int n_significant = 0;
     *number = (decimal){0};
     if (p < end && (*p == '+' || *p == '-')) number->negative = *p++ == '-';
+    if (end - p <= MAX_DIGITS) return scan_short(p, end, number);
     size_t n_digits = scan_digits(&p, end, number, &n_significant, 0);
     if (p < end && *p == '.') {
         ++p;
         n_digits += scan_digits(&p, end, number, &n_significant, -1);
     }
     if (n_digits == 0) return 0;
-    if (p < end && (*p == 'e' || *p == 'E')) {
-        ++p;
-        int negative = 0;
-        long exponent = 0;
-        if (p < end && (*p == '+' || *p == '-')) negative = *p++ == '-';
-        if (p == end || !is_digit(*p)) return 0;
-        for (; p < end && is_digit(*p); ++p)
-            if (exponent < EXPONENT_CAP) exponent = exponent * 10 + (*p - '0');
-        number->exponent += negative ? -exponent : exponent;
-    }
-    return p == end;
+    if (p == end) return 1;
+    return (*p == 'e' || *p == 'E') && scan_exponent(p, end, number);
 }
 
 /* The slow and exact way. The text is already known to be a number; it is copied to end in NUL. */
@@ -125,11 +155,7 @@ static int fast_float(const decimal *number, float *value)
         return 1;
     }
     if (number->exponent < -MAX_POWER || number->exponent > MAX_POWER) return 0;
-    double d = (double)number->mantissa;
-    if (number->exponent < 0)
-        d /= power_of_ten[-number->exponent];
-    else
-        d *= power_of_ten[number->exponent];
+    double d = (double)number->mantissa * power_of_ten[number->exponent + MAX_POWER];
     const double band = 4 * DBL_EPSILON;
     float low = (float)(d * (1 - band)), high = (float)(d * (1 + band));
     if (low != high) return 0;
