@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* LAPACK as OpenBLAS exports it (a Fortran symbol: everything by address). */
 extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info);
@@ -30,69 +31,8 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---------------------------------------------------------------------------------------------- products */
-
-/* BLAS counts in int. Returns 1 when m fits, else a sticky failure and 0. */
-static int fits_blas(am_ctx *ctx, const char *op, am_mat m)
-{
-    if (m.rows <= INT_MAX && m.cols <= INT_MAX) return 1;
-    am_ctx_fail(ctx, ALTMIN_ERR_MEMORY, "%s: %zu x %zu is more than BLAS can count (%d)", op, m.rows, m.cols,
-                INT_MAX);
-    return 0;
-}
-
-/* OpenBLAS keeps its thread count for the whole process: set it again when another context has changed it. */
-static void use_threads(const am_ctx *ctx)
-{
-    const int n = (int)ctx->n_threads;
-    if (openblas_get_num_threads() != n) openblas_set_num_threads(n);
-}
-
-static void cpu_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta)
-{
-    if (!fits_blas(ctx, "gemm", a) || !fits_blas(ctx, "gemm", b)) return;
-    use_threads(ctx);
-    const int inner = (int)(ta ? a.rows : a.cols);
-    cblas_sgemm(CblasColMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)c.rows,
-                (int)c.cols, inner, alpha, a.data, (int)a.rows, b.data, (int)b.rows, beta, c.data,
-                (int)c.rows);
-}
-
-#define TILE 64
-
-/* Copy the lower triangle to the upper one, tile by tile so that both sides stay in cache. */
-static void mirror_lower(const am_ctx *ctx, am_mat g)
-{
-    const size_t d = g.rows, n_tiles = (d + TILE - 1) / TILE;
-    const int n_threads = am_cpu_threads(ctx, d * d);
-#pragma omp parallel for schedule(dynamic) num_threads(n_threads) if (n_threads > 1)
-    for (size_t tile_col = 0; tile_col < n_tiles; tile_col++)
-        for (size_t tile_row = tile_col; tile_row < n_tiles; tile_row++) {
-            const size_t i_end = (tile_row + 1) * TILE < d ? (tile_row + 1) * TILE : d;
-            const size_t j_end = (tile_col + 1) * TILE < d ? (tile_col + 1) * TILE : d;
-            for (size_t i = tile_row * TILE; i < i_end; i++)
-                for (size_t j = tile_col * TILE; j < j_end && j < i; j++)
-                    g.data[j + i * d] = g.data[i + j * d];
-        }
-}
-
-static void gram_with(am_ctx *ctx, am_mat g, am_mat a, int ta, int by_gemm)
-{
-    if (by_gemm) {
-        cpu_gemm(ctx, g, 1.0f, a, ta, a, !ta, 0.0f);
-        return;
-    }
-    use_threads(ctx);
-    cblas_ssyrk(CblasColMajor, CblasLower, ta ? CblasTrans : CblasNoTrans, (int)g.rows,
-                (int)(ta ? a.rows : a.cols), 1.0f, a.data, (int)a.rows, 0.0f, g.data, (int)g.rows);
-}
-
-static void cpu_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
-{
-    if (!fits_blas(ctx, "gram", a)) return;
-    gram_with(ctx, g, a, ta, state_of(ctx)->gram_by_gemm);
-    mirror_lower(ctx, g);
-}
+/* ---------------------------------------------------------------------------------------------- sparse
+ * products */
 
 /* C <- beta C, where beta = 0 does not read C. */
 static void scale_column(float *c, size_t n, float beta)
@@ -162,7 +102,9 @@ static void load_shifted(const am_ctx *ctx, double *l, am_mat a, double scale, d
 static int factor_once(double *l, int d)
 {
     int info = 0;
+    const am_blas_guard guard = am_cpu_blas_enter();
     dpotrf_("L", &d, l, &d, &info);
+    am_cpu_blas_leave(guard);
     if (info != 0) return 0;
     for (int i = 0; i < d; i++) /* a NaN pivot is not "not positive" to every LAPACK */
         if (!isfinite(l[(size_t)i + (size_t)i * (size_t)d])) return 0;
@@ -171,8 +113,7 @@ static int factor_once(double *l, int d)
 
 static void cpu_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge)
 {
-    if (!fits_blas(ctx, "cholesky", a)) return;
-    use_threads(ctx);
+    if (!am_cpu_blas_fits(ctx, "cholesky", a)) return;
     double *l = (double *)(void *)factor.data;
     double trace = 0.0;
     for (size_t i = 0; i < a.rows; i++) trace += scale * (double)a.data[i + i * a.rows];
@@ -189,22 +130,39 @@ static void cpu_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, dou
                 a.rows, ridge);
 }
 
-/* B S^-1 with S = L L': first Y L' = B, then X L = Y, in double. */
+#define SOLVE_ROWS 64 /* rows of B one task owns */
+
+/* Rows first .. first + m of B S^-1 with S = L L': first Y L' = B, then X L = Y, in double. x: m x d scratch.
+ */
+static void solve_rows(am_mat b, const double *l, size_t first, size_t m, double *x)
+{
+    const size_t d = b.cols;
+    for (size_t j = 0; j < d; j++)
+        for (size_t i = 0; i < m; i++) x[i + j * m] = (double)b.data[first + i + j * b.rows];
+    cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)m, (int)d, 1.0, l,
+                (int)d, x, (int)m);
+    cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, (int)m, (int)d, 1.0, l,
+                (int)d, x, (int)m);
+    for (size_t j = 0; j < d; j++)
+        for (size_t i = 0; i < m; i++) b.data[first + i + j * b.rows] = (float)x[i + j * m];
+}
+
 static void cpu_solve_right(am_ctx *ctx, am_mat b, am_mat factor)
 {
-    if (!fits_blas(ctx, "solve_right", b) || !fits_blas(ctx, "solve_right", factor)) return;
-    const size_t len = am_mat_len(b);
-    const int m = (int)b.rows, d = (int)factor.rows, n_threads = am_cpu_threads(ctx, 3 * len);
+    if (!am_cpu_blas_fits(ctx, "solve_right", b) || !am_cpu_blas_fits(ctx, "solve_right", factor)) return;
     const double *l = (const double *)(const void *)factor.data;
-    double *x = am_host_work(ctx, len);
-    if (!x) return;
-    use_threads(ctx);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (size_t i = 0; i < len; i++) x[i] = (double)b.data[i];
-    cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, m, d, 1.0, l, d, x, m);
-    cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, m, d, 1.0, l, d, x, m);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (size_t i = 0; i < len; i++) b.data[i] = (float)x[i];
+    const size_t n_tasks = (b.rows + SOLVE_ROWS - 1) / SOLVE_ROWS;
+    double *work = am_host_work(ctx, am_mat_len(b));
+    if (!work) return;
+    const am_blas_guard guard = am_cpu_blas_enter();
+    const int n_threads = am_cpu_blas_threads(ctx, n_tasks);
+#pragma omp parallel for schedule(static, 1) num_threads(n_threads) if (n_threads > 1)
+    for (size_t task = 0; task < n_tasks; task++) {
+        const size_t first = task * SOLVE_ROWS, left = b.rows - first,
+                     m = left < SOLVE_ROWS ? left : SOLVE_ROWS;
+        solve_rows(b, l, first, m, work + first * b.cols);
+    }
+    am_cpu_blas_leave(guard);
 }
 
 #define STRIP 256 /* rows of u one task owns */
@@ -277,9 +235,10 @@ static void cpu_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, in
 static double probe_gram(am_ctx *ctx, am_mat g, am_mat a, int by_gemm)
 {
     double best = INFINITY;
+    state_of(ctx)->gram_by_gemm = by_gemm;
     for (int r = 0; r < PROBE_REPEAT; r++) {
         const double start = now_s();
-        gram_with(ctx, g, a, 0, by_gemm);
+        am_cpu_gram(ctx, g, a, 0);
         const double spent = now_s() - start;
         if (r > 0 && spent < best) best = spent; /* the first call warms up */
     }
@@ -306,6 +265,20 @@ static size_t default_threads(void)
     return n > 0 ? (size_t)n : 1;
 }
 
+/* OpenBLAS ends the program when more threads are in it at once than it was built for. */
+static size_t blas_threads(void)
+{
+    const char *limit = strstr(openblas_get_config(), "MAX_THREADS=");
+    const long n = limit ? strtol(limit + strlen("MAX_THREADS="), NULL, 10) : 1;
+    return n > 0 ? (size_t)n : 1;
+}
+
+static size_t machine_processors(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_CONF);
+    return n > 0 ? (size_t)n : 1;
+}
+
 static altmin_error cpu_open(am_ctx *ctx, const am_open_options *opt, altmin_status *st)
 {
     am_cpu_state *state = calloc(1, sizeof *state);
@@ -314,7 +287,8 @@ static altmin_error cpu_open(am_ctx *ctx, const am_open_options *opt, altmin_sta
     ctx->n_threads = opt->n_threads ? opt->n_threads : default_threads();
     if (ctx->n_threads > INT_MAX / 2)
         return am_fail(st, ALTMIN_ERR_USAGE, "%zu threads are too many", ctx->n_threads);
-    use_threads(ctx);
+    state->n_processors = machine_processors();
+    state->n_blas = blas_threads();
     state->gram_by_gemm = choose_gram_by_gemm(ctx, opt->gram);
     int version_len = 0; /* the configuration begins with "OpenBLAS x.y.z " */
     sscanf(openblas_get_config(), "%*s %*s%n", &version_len);
@@ -341,8 +315,8 @@ const am_ops am_ops_cpu = {
     .download = am_ref_download,
     .copy = am_cpu_copy,
     .fill = am_cpu_fill,
-    .gemm = cpu_gemm,
-    .gram = cpu_gram,
+    .gemm = am_cpu_gemm,
+    .gram = am_cpu_gram,
     .spmm = cpu_spmm,
     .cholesky = cpu_cholesky,
     .solve_right = cpu_solve_right,

@@ -8,8 +8,10 @@
 
 /** State of a cpu context. */
 typedef struct am_cpu_state {
-    am_host_state host; /* first: what is shared with ref works on it */
-    int gram_by_gemm;   /* the choice made at open */
+    am_host_state host;  /* first: what is shared with ref works on it */
+    int gram_by_gemm;    /* the choice made at open */
+    size_t n_processors; /* of the machine, whatever --threads says: how finely products are cut */
+    size_t n_blas;       /* threads that may call BLAS at once */
 } am_cpu_state;
 
 /* Below this many memory accesses (floats read + written) a pass runs on one thread: waking the others costs
@@ -30,7 +32,27 @@ static inline int am_cpu_threads(const am_ctx *ctx, size_t n_floats)
     return n_floats < AM_CPU_SERIAL_FLOATS ? 1 : (int)ctx->n_threads;
 }
 
-/* Entries of the table that live in cpu_map.c and cpu_columns.c; meanings in backend.h. */
+/** Threads for n_tasks tasks that call BLAS. */
+static inline int am_cpu_blas_threads(const am_ctx *ctx, size_t n_tasks)
+{
+    size_t n = ((const am_cpu_state *)ctx->impl)->n_blas;
+    if (n > ctx->n_threads) n = ctx->n_threads;
+    return (int)(n_tasks < n ? n_tasks : n);
+}
+
+/** Between enter and leave OpenBLAS runs every call on the thread that makes it; leave gives the embedding
+ * program its OpenMP setting back. */
+typedef struct am_blas_guard {
+    int omp_threads;
+} am_blas_guard;
+am_blas_guard am_cpu_blas_enter(void);
+void am_cpu_blas_leave(am_blas_guard guard);
+/** BLAS counts in int: 1 when m fits, else a sticky failure and 0. */
+int am_cpu_blas_fits(am_ctx *ctx, const char *op, am_mat m);
+
+/* Entries of the table that live in the other files; meanings in backend.h. */
+void am_cpu_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
+void am_cpu_gram(am_ctx *ctx, am_mat g, am_mat a, int ta);
 void am_cpu_copy(am_ctx *ctx, am_mat dst, am_mat src);
 void am_cpu_fill(am_ctx *ctx, am_mat dst, float value);
 void am_cpu_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);

@@ -123,11 +123,13 @@ static span_fn *const spans[AM_N_MAPS][AM_N_ACTS] = {AM_MAPS(TABLE)};
 
 AM_CPU_CLONES static void add_to(double *sum, const float *x, size_t n)
 {
+#pragma omp simd
     for (size_t i = 0; i < n; i++) sum[i] += (double)x[i];
 }
 
 AM_CPU_CLONES static void add_doubles_to(double *sum, const double *x, size_t n)
 {
+#pragma omp simd
     for (size_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
