@@ -1,9 +1,11 @@
-/* The reference backend: the executable meaning of every op. Naive loops, sums in double, one thread, host memory.
- * Slow on purpose; every other backend is tested against it. See backend.h for formulas and shapes. */
+/* The reference backend: the executable meaning of every op. Naive loops, sums in double, one thread, host
+ * memory. Slow on purpose; every other backend is tested against it. See backend.h for formulas and shapes.
+ */
 #include "kernels/ref.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* ---------------------------------------------------------------------------------------------- memory */
@@ -36,11 +38,21 @@ double *am_host_work(am_ctx *ctx, size_t n)
     return host->work;
 }
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* Large blocks ask for huge pages: passes over hundreds of MiB otherwise spend a good part of their time on
+ * misses of the address translation cache. */
 void *am_ref_alloc(am_ctx *ctx, size_t n_bytes)
 {
     (void)ctx;
-    if (n_bytes > SIZE_MAX - 64) return NULL;
-    return aligned_alloc(64, (n_bytes + 63) / 64 * 64);
+    const size_t alignment = n_bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+    if (n_bytes > SIZE_MAX - alignment) return NULL;
+    void *memory = aligned_alloc(alignment, (n_bytes + 63) / 64 * 64);
+#ifdef MADV_HUGEPAGE
+    if (memory && alignment == HUGE_PAGE)
+        madvise(memory, n_bytes, MADV_HUGEPAGE); /* advice: may be refused */
+#endif
+    return memory;
 }
 
 void am_ref_release(am_ctx *ctx, void *memory)
@@ -91,7 +103,10 @@ void am_ref_fill(am_ctx *ctx, am_mat dst, float value)
 /* ---------------------------------------------------------------------------------------------- products */
 
 /* Element (i, j) of op(m). */
-static double at(am_mat m, int t, size_t i, size_t j) { return t ? m.data[j + i * m.rows] : m.data[i + j * m.rows]; }
+static double at(am_mat m, int t, size_t i, size_t j)
+{
+    return t ? m.data[j + i * m.rows] : m.data[i + j * m.rows];
+}
 
 static void store(am_mat c, size_t i, size_t j, float alpha, double sum, float beta)
 {
@@ -116,7 +131,8 @@ static void ref_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
     ref_gemm(ctx, g, 1.0f, a, ta, a, !ta, 0.0f);
 }
 
-/* X X': the outer product of every column's entries with themselves, summed in float's destination by column order. */
+/* X X': the outer product of every column's entries with themselves, summed in float's destination by column
+ * order. */
 static void gram_rows(am_mat g, const am_csc *x)
 {
     for (size_t j = 0; j < x->cols; j++)
@@ -167,7 +183,8 @@ void am_ref_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, 
         }
 }
 
-/* ---------------------------------------------------------------------------------------------- small systems */
+/* ---------------------------------------------------------------------------------------------- small
+ * systems */
 
 /* Lower factor of scale A + ridge I, column by column; 0 when a pivot is not positive. */
 static int factor_once(double *l, am_mat a, double scale, double ridge)
@@ -194,8 +211,9 @@ void am_ref_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double 
         ridge += jitter;
         jitter *= 10.0;
     }
-    am_ctx_fail(ctx, ALTMIN_ERR_NUMERIC, "cholesky: the %zu x %zu matrix is not positive definite, even with a ridge of %g",
-                a.rows, a.rows, ridge);
+    am_ctx_fail(ctx, ALTMIN_ERR_NUMERIC,
+                "cholesky: the %zu x %zu matrix is not positive definite, even with a ridge of %g", a.rows,
+                a.rows, ridge);
 }
 
 /* Each row x of B solves x S = b: forward and back substitution with S = L L'. */
@@ -243,11 +261,13 @@ static void ref_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, in
     am_host(ctx)->slot[out] = lambda;
 }
 
-/* ---------------------------------------------------------------------------------------------- elementwise */
+/* ---------------------------------------------------------------------------------------------- elementwise
+ */
 
 #define AM_CALL_MAP(ID, name, ...)                                                                           \
     case AM_MAP_##ID: am_map_##name(act, x, r, c, y, s, mx); return;
-static void eval_map(am_map_id id, int act, const float *x, float r, const float *c, float *y, float *s, float *mx)
+static void eval_map(am_map_id id, int act, const float *x, float r, const float *c, float *y, float *s,
+                     float *mx)
 {
     switch (id) {
         AM_MAPS(AM_CALL_MAP)
@@ -294,7 +314,8 @@ static void ref_row_sum(am_ctx *ctx, am_mat v, am_mat x)
 
 /* ---------------------------------------------------------------------------------------------- columns */
 
-static void ref_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b, const int32_t *label)
+static void ref_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
+                             const int32_t *label)
 {
     double sum = 0.0, hits = 0.0;
     for (size_t j = 0; j < p.cols; j++) {
@@ -334,7 +355,8 @@ static void ref_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const in
     if (row_sum.data) ref_row_sum(ctx, row_sum, z);
 }
 
-/* ---------------------------------------------------------------------------------------------- scalars and flow */
+/* ---------------------------------------------------------------------------------------------- scalars and
+ * flow */
 
 void am_ref_scalar(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in)
 {
@@ -365,7 +387,10 @@ int am_ref_sweep_begin(am_ctx *ctx, uint64_t key)
     return 1;
 }
 
-void am_ref_sweep_end(am_ctx *ctx, uint64_t key) { (void)ctx, (void)key; }
+void am_ref_sweep_end(am_ctx *ctx, uint64_t key)
+{
+    (void)ctx, (void)key;
+}
 
 const am_ops am_ops_ref = {
     .name = "ref",
