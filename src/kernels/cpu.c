@@ -24,13 +24,6 @@ static am_cpu_state *state_of(const am_ctx *ctx)
     return (am_cpu_state *)ctx->impl;
 }
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---------------------------------------------------------------------------------------------- sparse
  * products */
 
@@ -228,18 +221,25 @@ static void cpu_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, in
 #define PROBE_D      384
 #define PROBE_K      1024
 #define PROBE_REPEAT 4
-/* gemm does twice the work of syrk; it must win by this factor, so that noise does not flip the choice
- * between runs (the two round differently). */
+/* gemm does twice the work of syrk; it must win by this factor. The two round differently, so noise must not flip the choice
+ * between runs: it is made on one thread by that thread's processor time, which other programs do not disturb. */
 #define PROBE_CLEARLY 0.75
+
+static double thread_cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static double probe_gram(am_ctx *ctx, am_mat g, am_mat a, int by_gemm)
 {
     double best = INFINITY;
     state_of(ctx)->gram_by_gemm = by_gemm;
     for (int r = 0; r < PROBE_REPEAT; r++) {
-        const double start = now_s();
+        const double start = thread_cpu_s();
         am_cpu_gram(ctx, g, a, 0);
-        const double spent = now_s() - start;
+        const double spent = thread_cpu_s() - start;
         if (r > 0 && spent < best) best = spent; /* the first call warms up */
     }
     return best;
@@ -253,7 +253,10 @@ static int choose_gram_by_gemm(am_ctx *ctx, am_gram_rule rule)
     if (!memory) return 0;
     const am_mat a = {memory, PROBE_D, PROBE_K}, g = {memory + am_mat_len(a), PROBE_D, PROBE_D};
     for (size_t i = 0; i < am_mat_len(a); i++) a.data[i] = (float)(i % 127) / 127.0f;
+    const size_t n_threads = ctx->n_threads;
+    ctx->n_threads = 1;
     const double syrk = probe_gram(ctx, g, a, 0), gemm = probe_gram(ctx, g, a, 1);
+    ctx->n_threads = n_threads;
     free(memory);
     return gemm < PROBE_CLEARLY * syrk;
 }
@@ -317,6 +320,7 @@ const am_ops am_ops_cpu = {
     .fill = am_cpu_fill,
     .gemm = am_cpu_gemm,
     .gram = am_cpu_gram,
+    .gram_sparse = am_ref_gram_sparse, /* once a run */
     .spmm = cpu_spmm,
     .cholesky = cpu_cholesky,
     .solve_right = cpu_solve_right,

@@ -162,6 +162,11 @@ am_mat am_mdlam_value(const am_mdlam *m, size_t l, am_block block, int updated)
     }
 }
 
+double am_mdlam_lambda(const am_mdlam *m, const double *slot, size_t l)
+{
+    return 1.0 / slot[m->layer[l].activation.inv_lambda];
+}
+
 /* ---------------------------------------------------------------------------------------------- sweep */
 
 /* Momentum of this sweep: s_{k+1} from s_k, w_k = (s_k - 1)/s_{k+1}. w_0 = -1 is harmless, since W_prev = W then. */

@@ -22,4 +22,6 @@ void am_mdlam_block(am_mdlam *m, size_t l, am_block block);
 void am_mdlam_sweep_end(am_mdlam *m);
 /** Current value of a block: W_l and a_l after their update in this sweep when `updated`, else before. For b and z the only one. */
 am_mat am_mdlam_value(const am_mdlam *m, size_t l, am_block block, int updated);
+/** tau/rho that the last a_l step used, from the slots as read. */
+double am_mdlam_lambda(const am_mdlam *m, const double *slot, size_t l);
 #endif
