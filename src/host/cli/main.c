@@ -1,5 +1,6 @@
 /* The `altmin` command: hands its arguments to a verb. One file per verb; see cli.h. */
 #include "host/cli/cli.h"
+#include "host/cli/spin.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +66,7 @@ static int help_verb(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    am_spin_shorten(argv);
     if (argc < 2) return print_help(stderr);
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return print_help(stdout);
