@@ -73,7 +73,7 @@ typedef struct altmin_metrics {
 
 /** What one sweep did. `metrics` fields are NaN in sweeps that were not evaluated. */
 typedef struct altmin_sweep_report {
-    size_t sweep;       /**< 1-based; 0 is the initial point */
+    size_t sweep;       /**< 1, 2, ... */
     double time_s;      /**< training time so far, seconds; evaluation is not in it */
     double objective;   /**< the method's own objective F (a sum over samples) */
     double feasibility; /**< largest violation of the method's constraint a = h(z), over all units */
