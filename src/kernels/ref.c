@@ -47,7 +47,7 @@ void *am_ref_alloc(am_ctx *ctx, size_t n_bytes)
     (void)ctx;
     const size_t alignment = n_bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
     if (n_bytes > SIZE_MAX - alignment) return NULL;
-    void *memory = aligned_alloc(alignment, (n_bytes + 63) / 64 * 64);
+    void *memory = aligned_alloc(alignment, (n_bytes + alignment - 1) / alignment * alignment);
 #ifdef MADV_HUGEPAGE
     if (memory && alignment == HUGE_PAGE)
         madvise(memory, n_bytes, MADV_HUGEPAGE); /* advice: may be refused */
@@ -100,7 +100,7 @@ void am_ref_fill(am_ctx *ctx, am_mat dst, float value)
     for (size_t i = 0; i < am_mat_len(dst); i++) dst.data[i] = value;
 }
 
-/* ---------------------------------------------------------------------------------------------- products */
+/* -------------------------------------------------------------------------------------------- products */
 
 /* Element (i, j) of op(m). */
 static double at(am_mat m, int t, size_t i, size_t j)
@@ -183,8 +183,7 @@ void am_ref_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, 
         }
 }
 
-/* ---------------------------------------------------------------------------------------------- small
- * systems */
+/* --------------------------------------------------------------------------------------- small systems */
 
 /* Lower factor of scale A + ridge I, column by column; 0 when a pivot is not positive. */
 static int factor_once(double *l, am_mat a, double scale, double ridge)
@@ -261,8 +260,7 @@ static void ref_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, in
     am_host(ctx)->slot[out] = lambda;
 }
 
-/* ---------------------------------------------------------------------------------------------- elementwise
- */
+/* ----------------------------------------------------------------------------------------- elementwise */
 
 #define AM_CALL_MAP(ID, name, ...)                                                                           \
     case AM_MAP_##ID: am_map_##name(act, x, r, c, y, s, mx); return;
@@ -312,7 +310,7 @@ static void ref_row_sum(am_ctx *ctx, am_mat v, am_mat x)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- columns */
+/* --------------------------------------------------------------------------------------------- columns */
 
 static void ref_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
                              const int32_t *label)
@@ -355,8 +353,7 @@ static void ref_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const in
     if (row_sum.data) ref_row_sum(ctx, row_sum, z);
 }
 
-/* ---------------------------------------------------------------------------------------------- scalars and
- * flow */
+/* ------------------------------------------------------------------------------------ scalars and flow */
 
 void am_ref_scalar(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in)
 {
