@@ -53,6 +53,7 @@ struct altmin_settings {
     /* machine */
     int backend;    /* am_backend_kind: auto, ref, cpu, cuda */
     size_t threads; /* 0: all */
+    int gram;       /* am_gram_rule: auto, syrk, gemm */
 };
 
 typedef enum am_setting_type {

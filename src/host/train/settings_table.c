@@ -29,6 +29,7 @@ static const char *const init_names[] = {"he", "paper", NULL};
 static const char *const accel_names[] = {"nesterov-guarded", "nesterov", "none", NULL};
 static const char *const step_names[] = {"cauchy", "backtracking", "exact", NULL};
 static const char *const form_names[] = {"auto", "normal", "sample", NULL};
+static const char *const gram_names[] = {"auto", "syrk", "gemm", NULL};
 static const char *const backend_names[] = {"auto", "ref", "cpu", "cuda", NULL};
 
 static const am_setting table[] = {
@@ -286,6 +287,15 @@ static const am_setting table[] = {
      .choices = backend_names,
      .group = "Machine",
      .help = "where to compute; auto says what it chose"},
+    {.name = "gram",
+     .type = AM_SET_CHOICE,
+     .offset = FIELD(gram),
+     .fallback = "auto",
+     .choices = gram_names,
+     .group = "Machine",
+     .help = "how Gram products run on cpu; auto: measured at the start. The two round differently, so a run repeats "
+             "bit for bit under the same choice (shown and logged with the backend); the number of threads does not "
+             "matter"},
     {.name = "threads",
      .type = AM_SET_COUNT,
      .offset = FIELD(threads),
