@@ -1,16 +1,21 @@
-/* The CUDA backend's table: opening a device, its memory, errors as sentences. The ops themselves are in the files beside
- * this one. Matrices and slots live in device memory; nothing crosses the bus inside a sweep.
+/* The CUDA backend's table: opening a device, its memory, errors as sentences. The ops themselves are in the
+ * files beside this one. Matrices and slots live in device memory; nothing crosses the bus inside a sweep.
  *
- * Opening takes: one stream per lane with its cuBLAS handle, a cuBLAS workspace of fixed address and size (with one
- * stream per handle that makes products repeat bit for bit), the slots, and two pinned buffers for uploads. */
+ * Opening takes: one stream per lane with its cuBLAS handle, a cuBLAS workspace of fixed address and size
+ * (with one stream per handle that makes products repeat bit for bit), the slots, and two pinned buffers for
+ * uploads. */
 #include "kernels/cuda/context.h"
 
-enum { staging_bytes = 4 << 20, workspace_bytes = 32 << 20 };
+static constexpr size_t workspace_bytes = 32 << 20; /* what NVIDIA advises for Hopper */
 
-/* ---------------------------------------------------------------------------------------------- checked calls */
+/* ---------------------------------------------------------------------------------------------- checked
+ * calls */
 
 /* "cudaMemcpyAsync" out of "cudaMemcpyAsync(dst, src, ...)". */
-static int name_length(const char *call) { return (int)strcspn(call, "("); }
+static int name_length(const char *call)
+{
+    return (int)strcspn(call, "(");
+}
 
 static altmin_error code_of(cudaError_t status)
 {
@@ -29,7 +34,8 @@ int am_cuda_check_blas(am_cuda *cu, cublasStatus_t status, const char *call)
 {
     if (status == CUBLAS_STATUS_SUCCESS) return 1;
     const altmin_error code = status == CUBLAS_STATUS_ALLOC_FAILED ? ALTMIN_ERR_MEMORY : ALTMIN_ERR_BACKEND;
-    am_ctx_fail(cu->ctx, code, "%s: %.*s: %s", cu->op, name_length(call), call, cu->blas.cublasGetStatusString(status));
+    am_ctx_fail(cu->ctx, code, "%s: %.*s: %s", cu->op, name_length(call), call,
+                AM_CUDA_QUIET(cu->blas.cublasGetStatusString(status)));
     return 0;
 }
 
@@ -48,12 +54,16 @@ am_cuda *am_cuda_enter(am_ctx *ctx, const char *op)
     return cu;
 }
 
-int am_cuda_wait(am_cuda *cu) { return AM_CUDA(cu, cudaStreamSynchronize(am_cuda_lane(cu)->stream)); }
+int am_cuda_wait(am_cuda *cu)
+{
+    return AM_CUDA(cu, cudaStreamSynchronize(am_cuda_lane(cu)->stream));
+}
 
 int am_cuda_fetch(am_cuda *cu, void *pinned, const void *device, size_t n_bytes)
 {
     cudaStream_t stream = am_cuda_lane(cu)->stream;
-    return AM_CUDA(cu, cudaMemcpyAsync(pinned, device, n_bytes, cudaMemcpyDeviceToHost, stream)) && am_cuda_wait(cu);
+    return AM_CUDA(cu, cudaMemcpyAsync(pinned, device, n_bytes, cudaMemcpyDeviceToHost, stream)) &&
+           am_cuda_wait(cu);
 }
 
 unsigned am_cuda_blocks(const am_cuda *cu, size_t n, size_t per_block, size_t waves)
@@ -126,13 +136,15 @@ static size_t cuda_free_bytes(am_ctx *ctx)
     return AM_CUDA_QUIET(cudaMemGetInfo(&free_bytes, &total)) == cudaSuccess ? free_bytes : SIZE_MAX;
 }
 
-/* ---------------------------------------------------------------------------------------------- open and close */
+/* ---------------------------------------------------------------------------------------------- open and
+ * close */
 
 /* The reason why there is nothing to open, as a sentence in `reason`; 1 when there is a device. */
 static int device_found(char *reason, size_t n_reason)
 {
     int n = 0;
     const cudaError_t status = AM_CUDA_QUIET(cudaGetDeviceCount(&n));
+    (void)AM_CUDA_QUIET(cudaGetLastError()); /* the answer is in status: no later launch should find it */
     if (status == cudaErrorInsufficientDriver)
         snprintf(reason, n_reason, "no NVIDIA driver, or one too old for CUDA %d.%d", CUDART_VERSION / 1000,
                  CUDART_VERSION % 1000 / 10);
@@ -156,7 +168,8 @@ static const char *cuda_missing(void)
 static int open_lane(am_cuda *cu, am_lane *lane)
 {
     return AM_CUDA(cu, cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking)) &&
-           AM_BLAS(cu, cublasCreate_v2(&lane->blas)) && AM_BLAS(cu, cublasSetStream_v2(lane->blas, lane->stream)) &&
+           AM_BLAS(cu, cublasCreate_v2(&lane->blas)) &&
+           AM_BLAS(cu, cublasSetStream_v2(lane->blas, lane->stream)) &&
            AM_BLAS(cu, cublasSetWorkspace_v2(lane->blas, cu->workspace.memory, cu->workspace.n_bytes));
 }
 
@@ -164,13 +177,14 @@ static int open_memory(am_cuda *cu)
 {
     const size_t slot_bytes = AM_MAX_SLOTS * sizeof(double);
     int ok = am_cuda_scratch(cu, &cu->workspace, workspace_bytes) != NULL;
-    ok = ok && AM_CUDA(cu, cudaMalloc((void **)&cu->slot, slot_bytes)) && AM_CUDA(cu, cudaMemset(cu->slot, 0, slot_bytes));
+    ok = ok && AM_CUDA(cu, cudaMalloc((void **)&cu->slot, slot_bytes)) &&
+         AM_CUDA(cu, cudaMemset(cu->slot, 0, slot_bytes));
     ok = ok && AM_CUDA(cu, cudaMalloc((void **)&cu->report, sizeof *cu->report)) &&
          AM_CUDA(cu, cudaMemset(cu->report, 0, sizeof *cu->report));
     ok = ok && AM_CUDA(cu, cudaMallocHost((void **)&cu->slot_host, slot_bytes)) &&
          AM_CUDA(cu, cudaMallocHost((void **)&cu->report_host, sizeof *cu->report_host));
     for (int i = 0; ok && i < 2; i++)
-        ok = AM_CUDA(cu, cudaMallocHost((void **)&cu->staging[i], staging_bytes)) &&
+        ok = AM_CUDA(cu, cudaMallocHost((void **)&cu->staging[i], am_cuda_staging_bytes)) &&
              AM_CUDA(cu, cudaEventCreateWithFlags(&cu->staged[i], cudaEventDisableTiming));
     return ok && AM_CUDA(cu, cudaStreamCreateWithFlags(&cu->side, cudaStreamNonBlocking));
 }
@@ -193,9 +207,9 @@ static int describe(am_cuda *cu)
     /* Conditional nodes came with 12.4: an older driver runs the same ops one by one. */
     if (driver < 12040 && cu->launch == AM_LAUNCH_GRAPH) cu->launch = AM_LAUNCH_STREAM;
     static const char *const launch_names[] = {"graph", "stream", "sync"};
-    snprintf(cu->ctx->detail, sizeof cu->ctx->detail, "%.48s sm_%d%d, driver %d.%d, cuBLAS %d.%d, %s, %s", properties.name,
-             properties.major, properties.minor, driver / 1000, driver % 1000 / 10, version / 10000, version / 100 % 100,
-             precision_name(cu->precision), launch_names[cu->launch]);
+    snprintf(cu->ctx->detail, sizeof cu->ctx->detail, "%.48s sm_%d%d, driver %d.%d, cuBLAS %d.%d, %s, %s",
+             properties.name, properties.major, properties.minor, driver / 1000, driver % 1000 / 10,
+             version / 10000, version / 100 % 100, precision_name(cu->precision), launch_names[cu->launch]);
     return 1;
 }
 
@@ -211,7 +225,8 @@ static altmin_error cuda_open(am_ctx *ctx, const am_open_options *opt, altmin_st
     cu->launch = opt->launch;
     cu->gram = opt->gram;
     char reason[256];
-    if (!am_blas_load(&cu->blas, reason, sizeof reason)) return am_fail(st, ALTMIN_ERR_BACKEND, "backend cuda: %s", reason);
+    if (!am_blas_load(&cu->blas, reason, sizeof reason))
+        return am_fail(st, ALTMIN_ERR_BACKEND, "backend cuda: %s", reason);
     if (open_memory(cu)) {
         int ok = 1;
         for (int i = 0; ok && i <= am_cuda_max_depth; i++) ok = open_lane(cu, &cu->lane[i]);

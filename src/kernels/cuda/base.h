@@ -1,6 +1,7 @@
-/* What every file of the CUDA backend stands on: the C headers of the seam made known to C++, the CUDA headers, and the
- * one macro that launches a kernel. tests/emulator/ brings stand-ins for the CUDA headers, with a launch macro of its
- * own, so that a host compiler builds these very files and any machine runs them. */
+/* What every file of the CUDA backend stands on: the C headers of the seam made known to C++, the CUDA
+ * headers, and the one macro that launches a kernel. tests/emulator/ brings stand-ins for the CUDA headers,
+ * with a launch macro of its own, so that a host compiler builds these very files and any machine runs them.
+ */
 #ifndef AM_CUDA_BASE_H
 #define AM_CUDA_BASE_H
 
@@ -24,6 +25,11 @@ extern "C" {
 
 #ifndef AM_KERNEL_LAUNCH
 #define AM_KERNEL_LAUNCH(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
+#endif
+
+/* In front of loops over arrays that must stay in registers. */
+#ifndef AM_UNROLL
+#define AM_UNROLL _Pragma("unroll")
 #endif
 
 #endif

@@ -1,9 +1,11 @@
-/* The state of an open CUDA backend, the checked wrappers every CUDA and cuBLAS call goes through, and what the files of
- * this folder lend each other. Nothing here is seen outside the folder: it exports am_ops_cuda alone.
+/* The state of an open CUDA backend, the checked wrappers every CUDA and cuBLAS call goes through, and what
+ * the files of this folder lend each other. Nothing here is seen outside the folder: it exports am_ops_cuda
+ * alone.
  *
- * Streams: lane[0] carries everything in issue order; lane[1..] exist only to record the bodies of conditional nodes
- * (record.cu) and run nothing themselves. Each lane has its own cuBLAS handle, because changing a handle's stream
- * forgets its workspace, and with it repeatable bits. Work of all lanes runs strictly in order, so they share scratch.
+ * Streams: lane[0] carries everything in issue order; lane[1..] exist only to record the bodies of
+ * conditional nodes (record.cu) and run nothing themselves. Each lane has its own cuBLAS handle, because
+ * changing a handle's stream forgets its workspace, and with it repeatable bits. Work of all lanes runs
+ * strictly in order, so they share scratch.
  *
  * Scratch only grows and what is outgrown is kept until close: recorded graphs hold its addresses. */
 #ifndef AM_CUDA_CONTEXT_H
@@ -13,13 +15,15 @@
 #include "kernels/cuda/library.h"
 
 enum {
-    am_cuda_block = 256,         /* threads of a block, everywhere */
+    am_cuda_block = 256, /* threads of a block, everywhere */
     am_cuda_warp = 32,
     am_cuda_max_depth = 3,       /* branch in branch in ...: lanes beside the main one */
     am_cuda_queue_length = 64,   /* scalar formulas per launch */
     am_cuda_max_recordings = 16, /* sweep keys remembered */
     am_cuda_max_sites = 256      /* labels of factorizations, for messages that come later */
 };
+
+static constexpr size_t am_cuda_staging_bytes = 4 << 20; /* of each pinned upload buffer */
 
 typedef struct am_lane {
     cudaStream_t stream;
@@ -34,7 +38,7 @@ typedef struct am_scratch {
 
 /** What the device has to tell the host, read together with the slots. */
 typedef struct am_report {
-    unsigned long long n_jitter; /* factorizations repeated with a larger ridge */
+    unsigned long long n_jitter;  /* factorizations repeated with a larger ridge */
     int failed_rows, failed_site; /* rows of a matrix that could not be factored (0: none), and where */
     double failed_ridge;
     /* the factorization under way */
@@ -56,7 +60,11 @@ typedef struct am_queue {
     am_queued entry[am_cuda_queue_length];
 } am_queue;
 
-typedef enum am_recording_state { AM_RECORDING_NEW, AM_RECORDING_WARM, AM_RECORDING_READY } am_recording_state;
+typedef enum am_recording_state {
+    AM_RECORDING_NEW,
+    AM_RECORDING_WARM,
+    AM_RECORDING_READY
+} am_recording_state;
 
 /** A sweep by its key: seen once (its sizes are known and its libraries are loaded), or recorded. */
 typedef struct am_recording {
@@ -78,7 +86,7 @@ typedef struct am_cuda {
     am_gram_rule gram;
     int n_multiprocessors;
     /* device memory */
-    double *slot;      /* AM_MAX_SLOTS */
+    double *slot; /* AM_MAX_SLOTS */
     am_report *report;
     am_scratch partial, counter, work, workspace;
     void **retired;
@@ -98,10 +106,17 @@ typedef struct am_cuda {
     int n_sites;
 } am_cuda;
 
-static inline am_cuda *am_cuda_of(const am_ctx *ctx) { return (am_cuda *)ctx->impl; }
-static inline am_lane *am_cuda_lane(am_cuda *cu) { return &cu->lane[cu->depth]; }
+static inline am_cuda *am_cuda_of(const am_ctx *ctx)
+{
+    return (am_cuda *)ctx->impl;
+}
+static inline am_lane *am_cuda_lane(am_cuda *cu)
+{
+    return &cu->lane[cu->depth];
+}
 
-/* ---------------------------------------------------------------------------------------------- checked calls */
+/* ---------------------------------------------------------------------------------------------- checked
+ * calls */
 
 /** 1 when status is success, else a sticky error that names the op, the call and the reason. */
 int am_cuda_check(am_cuda *cu, cudaError_t status, const char *call);
@@ -109,19 +124,20 @@ int am_cuda_check_blas(am_cuda *cu, cublasStatus_t status, const char *call);
 /** After a launch: 1 when it was accepted (and, with AM_LAUNCH_SYNC, when it ended well). */
 int am_cuda_launched(am_cuda *cu, const char *kernel);
 
-/* Every call of the CUDA runtime stands inside AM_CUDA or AM_CUDA_QUIET, every cuBLAS call inside AM_BLAS, every launch is
- * an AM_LAUNCH: tests/emulator/test_raw_calls.sh holds this. */
+/* Every call of the CUDA runtime stands inside AM_CUDA or AM_CUDA_QUIET, every cuBLAS call inside AM_BLAS,
+ * every launch is an AM_LAUNCH: tests/emulator/test_raw_calls.sh holds this. */
 #define AM_CUDA(cu, call) am_cuda_check(cu, call, #call)
 /* For releases on the way out, and questions whose failure is an answer. */
 #define AM_CUDA_QUIET(call) (call)
-#define AM_BLAS(cu, call) (am_cuda_check_blas(cu, (cu)->blas.call, #call) && am_cuda_launched(cu, #call))
+#define AM_BLAS(cu, call)   (am_cuda_check_blas(cu, (cu)->blas.call, #call) && am_cuda_launched(cu, #call))
 #define AM_LAUNCH(cu, kernel, grid, block, ...)                                                              \
     do {                                                                                                     \
         AM_KERNEL_LAUNCH(kernel, grid, block, am_cuda_lane(cu)->stream, __VA_ARGS__);                        \
         am_cuda_launched(cu, #kernel);                                                                       \
     } while (0)
 
-/* ---------------------------------------------------------------------------------------------- shared pieces */
+/* ---------------------------------------------------------------------------------------------- shared
+ * pieces */
 
 /** Begin an op: name it for messages and send the queued scalar formulas ahead of it. */
 am_cuda *am_cuda_enter(am_ctx *ctx, const char *op);
@@ -159,7 +175,8 @@ void am_cuda_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);
 /* reduce.cu */
 void am_cuda_row_sum(am_ctx *ctx, am_mat v, am_mat x);
 /* columns.cu */
-void am_cuda_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b, const int32_t *label);
+void am_cuda_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
+                          const int32_t *label);
 void am_cuda_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                           const am_slot *sum, am_mat row_sum);
 /* scalar.cu */

@@ -1,5 +1,5 @@
-/* Loading cuBLAS by name: first as the system's loader finds it, then in the folder of the toolkit altmin was built
- * with. */
+/* Loading cuBLAS by name: first as the system's loader finds it, then in the folder of the toolkit altmin was
+ * built with. */
 #include "kernels/cuda/library.h"
 
 #include <dlfcn.h>
@@ -13,7 +13,8 @@
 #define ALTMIN_CUDA_LIBRARY_DIR "/usr/local/cuda/lib64"
 #endif
 
-/* POSIX lets dlsym give functions as void *; the copy of bits is how to say so without a cast that C++ forbids. */
+/* POSIX lets dlsym give functions as void *; the copy of bits is how to say so without a cast that C++
+ * forbids. */
 template <typename function> static int resolve(void *library, const char *name, function *pointer)
 {
     void *symbol = dlsym(library, name);
@@ -29,9 +30,11 @@ int am_blas_load(am_blas *blas, char *reason, size_t n_reason)
     memset(blas, 0, sizeof *blas);
     const char *const file = AM_CUBLAS_FILE;
     blas->library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    if (!blas->library && file) blas->library = dlopen(ALTMIN_CUDA_LIBRARY_DIR "/" AM_CUBLAS_FILE "", RTLD_NOW | RTLD_LOCAL);
+    if (!blas->library && file)
+        blas->library = dlopen(ALTMIN_CUDA_LIBRARY_DIR "/" AM_CUBLAS_FILE "", RTLD_NOW | RTLD_LOCAL);
     if (!blas->library) {
-        snprintf(reason, n_reason, "%s cannot be loaded; install CUDA's run-time libraries or set LD_LIBRARY_PATH", file);
+        snprintf(reason, n_reason,
+                 "%s cannot be loaded; install CUDA's run-time libraries or set LD_LIBRARY_PATH", file);
         return 0;
     }
     const char *missing = NULL;

@@ -1,6 +1,7 @@
-/* cuBLAS, loaded when the backend is opened and not when the program starts: a binary built with CUDA also runs where
- * neither driver nor libraries are installed. The list below is everything altmin uses of it. cuSOLVER is not used: its
- * factorizations cannot be recorded into a CUDA graph, which every sweep is (solve.cu has altmin's own). */
+/* cuBLAS, loaded when the backend is opened and not when the program starts: a binary built with CUDA also
+ * runs where neither driver nor libraries are installed. The list below is everything altmin uses of it.
+ * cuSOLVER is not used: its factorizations cannot be recorded into a CUDA graph, which every sweep is
+ * (solve.cu has altmin's own). */
 #ifndef AM_CUDA_LIBRARY_H
 #define AM_CUDA_LIBRARY_H
 

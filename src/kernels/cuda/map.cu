@@ -1,13 +1,15 @@
-/* Elementwise maps: every entry of AM_MAPS, for every activation it uses, as kernels made from its formula. Two forms:
- *   flat   maps without row vectors: elements in memory order, 16 bytes of each operand at a time, several in flight;
- *   tile   maps with a row vector (a bias) or row sums: a thread keeps its rows and walks along columns, so the row's
- *          element is loaded once and its sum never leaves a register.
- * Each pass reads every input once and writes every output once; sums and the maximum come out of it (reduce.h). Bytes
- * per element: 4 (n_in + n_out); flops: the formula's, plus one addition in double per sum. Both forms exist with 4 and
- * with 1 element per access, the latter for operands that are not 16-byte aligned or, in tiles, for odd row counts. */
+/* Elementwise maps: every entry of AM_MAPS, for every activation it uses, as kernels made from its formula.
+ * Two forms: flat   maps without row vectors: elements in memory order, 16 bytes of each operand at a time,
+ * several in flight; tile   maps with a row vector (a bias) or row sums: a thread keeps its rows and walks
+ * along columns, so the row's element is loaded once and its sum never leaves a register. Each pass reads
+ * every input once and writes every output once; sums and the maximum come out of it (reduce.h). Bytes per
+ * element: 4 (n_in + n_out); flops: the formula's, plus one addition in double per sum. Both forms exist with
+ * 4 and with 1 element per access, the latter for operands that are not 16-byte aligned or, in tiles, for odd
+ * row counts. */
 #include "kernels/cuda/reduce.h"
 
-/* ---------------------------------------------------------------------------------------------- formulas by number */
+/* ---------------------------------------------------------------------------------------------- formulas by
+ * number */
 
 template <int ID> struct map_of;
 #define AM_MAP_OF(ID, name, uses_act_, n_in_, has_row_, n_coef_, n_out_, n_sum_, n_max_)                     \
@@ -43,6 +45,7 @@ template <int ID, int V> struct gathered {
     {
         for (double &s : sum) s = 0.0;
         for (double &s : row) s = 0.0;
+        AM_UNROLL
         for (int k = 0; k < map_of<ID>::n_coef; k++) c[k] = (float)p.slot[p.coef[k]];
     }
 };
@@ -67,28 +70,36 @@ template <int V> __device__ static inline void store(float *to, const float *y)
 
 /* V elements from offset at: x holds them, r their rows' elements. */
 template <int ID, int ACT, int V>
-__device__ static inline void apply(const map_params &p, const float x[][V], const float *r, size_t at, gathered<ID, V> &g)
+__device__ static inline void apply(const map_params &p, const float x[][V], const float *r, size_t at,
+                                    gathered<ID, V> &g)
 {
     using map = map_of<ID>;
     float out[AM_MAP_MAX_OUT][V];
+    AM_UNROLL
     for (int i = 0; i < V; i++) {
         float xi[AM_MAP_MAX_IN], y[AM_MAP_MAX_OUT] = {0}, s[AM_MAP_MAX_SUM] = {0}, mx = 0.0f;
+        AM_UNROLL
         for (int k = 0; k < map::n_in; k++) xi[k] = x[k][i];
         map::eval(ACT, xi, r[i], g.c, y, s, &mx);
+        AM_UNROLL
         for (int k = 0; k < map::n_out; k++) out[k][i] = y[k];
+        AM_UNROLL
         for (int k = 0; k < map::n_sum; k++) g.sum[k] += (double)s[k];
         if (map::n_max) g.sum[map::n_sum] = am_larger(g.sum[map::n_sum], (double)mx);
         g.row[i] += (double)y[0];
     }
+    AM_UNROLL
     for (int k = 0; k < map::n_out; k++) store<V>(p.out[k] + at, out[k]);
 }
 
-/* Elements in flight before the first is used: about 64 bytes a thread. */
-template <int ID, int V> constexpr int unroll = map_of<ID>::n_in <= 1 ? 4 : (map_of<ID>::n_in <= 3 ? 2 : 1);
+/* Groups in flight before the first is used: about 64 bytes a thread where accesses are 16 bytes wide. */
+template <int ID, int V>
+constexpr int unroll = map_of<ID>::n_in > 3 ? 1 : (map_of<ID>::n_in > 1 || V == 1 ? 2 : 4);
 
 /* ---------------------------------------------------------------------------------------------- flat form */
 
-template <int ID, int ACT, int V> static __global__ void __launch_bounds__(am_cuda_block) map_flat(const map_params p)
+template <int ID, int ACT, int V>
+static __global__ void __launch_bounds__(am_cuda_block) map_flat(const map_params p)
 {
     using map = map_of<ID>;
     constexpr int U = unroll<ID, V>;
@@ -100,11 +111,16 @@ template <int ID, int ACT, int V> static __global__ void __launch_bounds__(am_cu
     float x[U][AM_MAP_MAX_IN][V];
     size_t group = start;
     for (; group + (U - 1) * step < n_groups; group += U * step) {
-        for (int u = 0; u < U; u++)
+        AM_UNROLL
+        for (int u = 0; u < U; u++) {
+            AM_UNROLL
             for (int k = 0; k < map::n_in; k++) load<V>(x[u][k], p.in[k] + (group + (size_t)u * step) * V);
+        }
+        AM_UNROLL
         for (int u = 0; u < U; u++) apply<ID, ACT, V>(p, x[u], no_row, (group + (size_t)u * step) * V, g);
     }
     for (; group < n_groups; group += step) {
+        AM_UNROLL
         for (int k = 0; k < map::n_in; k++) load<V>(x[0][k], p.in[k] + group * V);
         apply<ID, ACT, V>(p, x[0], no_row, group * V, g);
     }
@@ -113,8 +129,10 @@ template <int ID, int ACT, int V> static __global__ void __launch_bounds__(am_cu
         rest.start(p);
         float one[AM_MAP_MAX_IN][1];
         const size_t at = n_groups * V + start;
+        AM_UNROLL
         for (int k = 0; k < map::n_in; k++) load<1>(one[k], p.in[k] + at);
         apply<ID, ACT, 1>(p, one, no_row, at, rest);
+        AM_UNROLL
         for (int k = 0; k < map::n_sum; k++) g.sum[k] += rest.sum[k];
         if (map::n_max) g.sum[map::n_sum] = am_larger(g.sum[map::n_sum], rest.sum[map::n_sum]);
     }
@@ -124,7 +142,8 @@ template <int ID, int ACT, int V> static __global__ void __launch_bounds__(am_cu
 
 /* ---------------------------------------------------------------------------------------------- tile form */
 
-template <int ID, int ACT, int V> static __global__ void __launch_bounds__(am_cuda_block) map_tile(const map_params p)
+template <int ID, int ACT, int V>
+static __global__ void __launch_bounds__(am_cuda_block) map_tile(const map_params p)
 {
     using map = map_of<ID>;
     constexpr int U = unroll<ID, V>;
@@ -134,15 +153,23 @@ template <int ID, int ACT, int V> static __global__ void __launch_bounds__(am_cu
     const size_t step = (size_t)gridDim.y * blockDim.y;
     const int inside = row < p.rows; /* V divides rows: all of a thread's rows are in, or none */
     float r[V] = {0}, x[U][AM_MAP_MAX_IN][V];
-    if (map::has_row && inside)
+    if (map::has_row && inside) {
+        AM_UNROLL
         for (int i = 0; i < V; i++) r[i] = p.row[row + (size_t)i];
+    }
     size_t col = inside ? (size_t)blockIdx.y * blockDim.y + threadIdx.y : p.cols;
     for (; col + (U - 1) * step < p.cols; col += U * step) {
-        for (int u = 0; u < U; u++)
-            for (int k = 0; k < map::n_in; k++) load<V>(x[u][k], p.in[k] + (col + (size_t)u * step) * p.rows + row);
+        AM_UNROLL
+        for (int u = 0; u < U; u++) {
+            AM_UNROLL
+            for (int k = 0; k < map::n_in; k++)
+                load<V>(x[u][k], p.in[k] + (col + (size_t)u * step) * p.rows + row);
+        }
+        AM_UNROLL
         for (int u = 0; u < U; u++) apply<ID, ACT, V>(p, x[u], r, (col + (size_t)u * step) * p.rows + row, g);
     }
     for (; col < p.cols; col += step) {
+        AM_UNROLL
         for (int k = 0; k < map::n_in; k++) load<V>(x[0][k], p.in[k] + col * p.rows + row);
         apply<ID, ACT, V>(p, x[0], r, col * p.rows + row, g);
     }
@@ -152,7 +179,8 @@ template <int ID, int ACT, int V> static __global__ void __launch_bounds__(am_cu
                                              blockIdx.y * gridDim.x + blockIdx.x, gridDim.x * gridDim.y);
 }
 
-/* ---------------------------------------------------------------------------------------------- tables of kernels */
+/* ---------------------------------------------------------------------------------------------- tables of
+ * kernels */
 
 typedef void (*map_kernel)(map_params);
 struct map_kernels {
@@ -172,7 +200,7 @@ template <int ID, int ACT> static constexpr map_kernels kernels_of()
 /* Maps that use no activation have one kernel, under number 0. */
 template <int ID, int... ACT> static map_kernels pick(int act, std::integer_sequence<int, ACT...>)
 {
-    static constexpr map_kernels table[] = {kernels_of<ID, map_of<ID>::uses_act ? ACT : 0>()...};
+    static constexpr map_kernels table[] = {kernels_of < ID, map_of<ID>::uses_act ? ACT : 0 > ()...};
     return table[map_of<ID>::uses_act ? act : 0];
 }
 
@@ -188,7 +216,8 @@ static map_kernels kernels_for(am_map_id id, int act)
 
 /* ---------------------------------------------------------------------------------------------- launch */
 
-static map_params params_of(const am_cuda *cu, const am_map_args *args, const am_map_signature *sig, int *aligned)
+static map_params params_of(const am_cuda *cu, const am_map_args *args, const am_map_signature *sig,
+                            int *aligned)
 {
     map_params p;
     memset(&p, 0, sizeof p);
@@ -213,14 +242,16 @@ static map_params params_of(const am_cuda *cu, const am_map_args *args, const am
 static void launch_flat(am_cuda *cu, const map_kernels &kernels, map_params p, int n_reduced, int aligned)
 {
     const unsigned n_blocks = am_cuda_blocks(cu, p.rows, am_cuda_block * (aligned ? 4 : 1), 4);
-    p.sums.partial = (double *)am_cuda_scratch(cu, &cu->partial, (size_t)n_blocks * (size_t)n_reduced * sizeof(double));
+    p.sums.partial =
+        (double *)am_cuda_scratch(cu, &cu->partial, (size_t)n_blocks * (size_t)n_reduced * sizeof(double));
     p.sums.counter = am_cuda_counters(cu, 1);
     if ((n_reduced && !p.sums.partial) || !p.sums.counter) return;
     const map_kernel kernel = kernels.flat[aligned];
     AM_LAUNCH(cu, kernel, n_blocks, am_cuda_block, p);
 }
 
-static void launch_tile(am_cuda *cu, const map_kernels &kernels, map_params p, int n_reduced, int wide, float *row_sum)
+static void launch_tile(am_cuda *cu, const map_kernels &kernels, map_params p, int n_reduced, int wide,
+                        float *row_sum)
 {
     const am_tiling t = am_cuda_tiling(cu, p.rows, p.cols, wide ? 4 : 1);
     const size_t n_row = row_sum ? (size_t)t.slices * p.rows : 0, n_blocks = (size_t)t.tiles * t.slices;

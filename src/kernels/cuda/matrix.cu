@@ -1,17 +1,20 @@
-/* Moving data: host to device through two pinned buffers in turn (the copy of one runs while the host fills the other),
- * bytes widened to floats on the device, copies and fills as kernels (so that a recorded sweep has kernel nodes only). */
+/* Moving data: host to device through two pinned buffers in turn (the copy of one runs while the host fills
+ * the other), bytes widened to floats on the device, copies and fills as kernels (so that a recorded sweep
+ * has kernel nodes only). */
 #include "kernels/cuda/context.h"
 
-enum { buffer_bytes = 4 << 20, wide = 4 };
+static constexpr size_t buffer_bytes = am_cuda_staging_bytes, wide = 4;
 
-/* ---------------------------------------------------------------------------------------------- host to device */
+/* ---------------------------------------------------------------------------------------------- host to
+ * device */
 
 /* Fill pinned buffer i once its last copy has left, and send it. */
 static int send(am_cuda *cu, int i, void *dst, const void *host, size_t n_bytes)
 {
     if (!AM_CUDA(cu, cudaEventSynchronize(cu->staged[i]))) return 0;
     memcpy(cu->staging[i], host, n_bytes);
-    return AM_CUDA(cu, cudaMemcpyAsync(dst, cu->staging[i], n_bytes, cudaMemcpyHostToDevice, cu->lane[0].stream)) &&
+    return AM_CUDA(cu, cudaMemcpyAsync(dst, cu->staging[i], n_bytes, cudaMemcpyHostToDevice,
+                                       cu->lane[0].stream)) &&
            AM_CUDA(cu, cudaEventRecord(cu->staged[i], cu->lane[0].stream));
 }
 
@@ -19,7 +22,8 @@ static int send(am_cuda *cu, int i, void *dst, const void *host, size_t n_bytes)
 static int may_transfer(am_cuda *cu)
 {
     if (!cu->capturing) return 1;
-    am_ctx_fail(cu->ctx, ALTMIN_ERR_INTERNAL, "%s: data cannot cross the bus inside a recorded sweep", cu->op);
+    am_ctx_fail(cu->ctx, ALTMIN_ERR_INTERNAL, "%s: data cannot cross the bus inside a recorded sweep",
+                cu->op);
     return 0;
 }
 
@@ -36,7 +40,8 @@ void am_cuda_upload(am_ctx *ctx, void *dst, const void *host, size_t n_bytes)
 
 /* x = (byte - shift) * factor with the row's shift and factor. Per element: reads 1 byte, writes 4. */
 static __global__ void __launch_bounds__(am_cuda_block)
-    widen(float *dst, const unsigned char *src, size_t first, size_t n, size_t rows, const float *shift, const float *factor)
+    widen(float *dst, const unsigned char *src, size_t first, size_t n, size_t rows, const float *shift,
+          const float *factor)
 {
     const size_t step = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
@@ -56,13 +61,14 @@ void am_cuda_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shif
         unsigned char *part = bytes + (size_t)buffer * buffer_bytes;
         ok = send(cu, buffer, part, host + done, n);
         if (!ok) return;
-        AM_LAUNCH(cu, widen, am_cuda_blocks(cu, n, am_cuda_block, 8), am_cuda_block, dst.data, part, done, n, dst.rows,
-                  shift.data, factor.data);
+        AM_LAUNCH(cu, widen, am_cuda_blocks(cu, n, am_cuda_block, 8), am_cuda_block, dst.data, part, done, n,
+                  dst.rows, shift.data, factor.data);
         done += n;
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- device to host */
+/* ---------------------------------------------------------------------------------------------- device to
+ * host */
 
 void am_cuda_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes)
 {
@@ -76,10 +82,12 @@ void am_cuda_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- on the device */
+/* ---------------------------------------------------------------------------------------------- on the
+ * device */
 
 /* dst = src. Per element: reads 4 bytes, writes 4, 16 at a time where both are aligned. */
-static __global__ void __launch_bounds__(am_cuda_block) copy_floats(float *dst, const float *src, size_t n, size_t n_wide)
+static __global__ void __launch_bounds__(am_cuda_block)
+    copy_floats(float *dst, const float *src, size_t n, size_t n_wide)
 {
     const size_t start = (size_t)blockIdx.x * blockDim.x + threadIdx.x, step = (size_t)gridDim.x * blockDim.x;
     for (size_t i = start; i < n_wide; i += step) ((float4 *)dst)[i] = ((const float4 *)src)[i];
@@ -90,15 +98,17 @@ void am_cuda_copy(am_ctx *ctx, am_mat dst, am_mat src)
 {
     am_cuda *cu = am_cuda_enter(ctx, "copy");
     const size_t n = am_mat_len(dst), aligned = ((uintptr_t)dst.data | (uintptr_t)src.data) % 16 == 0;
-    AM_LAUNCH(cu, copy_floats, am_cuda_blocks(cu, n, wide * am_cuda_block, 8), am_cuda_block, dst.data, src.data, n,
-              aligned ? n / wide : 0);
+    AM_LAUNCH(cu, copy_floats, am_cuda_blocks(cu, n, wide * am_cuda_block, 8), am_cuda_block, dst.data,
+              src.data, n, aligned ? n / wide : 0);
 }
 
 /* dst = value. Per element: writes 4 bytes. */
-static __global__ void __launch_bounds__(am_cuda_block) fill_floats(float *dst, float value, size_t n, size_t n_wide)
+static __global__ void __launch_bounds__(am_cuda_block)
+    fill_floats(float *dst, float value, size_t n, size_t n_wide)
 {
     const size_t start = (size_t)blockIdx.x * blockDim.x + threadIdx.x, step = (size_t)gridDim.x * blockDim.x;
-    for (size_t i = start; i < n_wide; i += step) ((float4 *)dst)[i] = make_float4(value, value, value, value);
+    for (size_t i = start; i < n_wide; i += step)
+        ((float4 *)dst)[i] = make_float4(value, value, value, value);
     for (size_t i = wide * n_wide + start; i < n; i += step) dst[i] = value;
 }
 
@@ -106,6 +116,6 @@ void am_cuda_fill(am_ctx *ctx, am_mat dst, float value)
 {
     am_cuda *cu = am_cuda_enter(ctx, "fill");
     const size_t n = am_mat_len(dst), aligned = (uintptr_t)dst.data % 16 == 0;
-    AM_LAUNCH(cu, fill_floats, am_cuda_blocks(cu, n, wide * am_cuda_block, 8), am_cuda_block, dst.data, value, n,
-              aligned ? n / wide : 0);
+    AM_LAUNCH(cu, fill_floats, am_cuda_blocks(cu, n, wide * am_cuda_block, 8), am_cuda_block, dst.data, value,
+              n, aligned ? n / wide : 0);
 }

@@ -1,6 +1,6 @@
-/* Dense products by cuBLAS, in the precision the user chose: fp32, tf32 (inputs rounded to 10 bits of mantissa on the
- * way into the tensor cores) or bf16 (7 bits); sums are fp32 in all three. Nothing is chosen by timing: the same shapes
- * always run the same way, so runs repeat bit for bit. */
+/* Dense products by cuBLAS, in the precision the user chose: fp32, tf32 (inputs rounded to 10 bits of
+ * mantissa on the way into the tensor cores) or bf16 (7 bits); sums are fp32 in all three. Nothing is chosen
+ * by timing: the same shapes always run the same way, so runs repeat bit for bit. */
 #include "kernels/cuda/context.h"
 
 static cublasComputeType_t compute_of(am_precision precision)
@@ -12,16 +12,19 @@ static cublasComputeType_t compute_of(am_precision precision)
     }
 }
 
-static cublasOperation_t op_of(int t) { return t ? CUBLAS_OP_T : CUBLAS_OP_N; }
+static cublasOperation_t op_of(int t)
+{
+    return t ? CUBLAS_OP_T : CUBLAS_OP_N;
+}
 
 /* C (m x n, leading dimension ldc) = alpha op(A) op(B) + beta C. */
-static int product(am_cuda *cu, float *c, size_t ldc, size_t m, size_t n, size_t k, float alpha, am_mat a, int ta, am_mat b,
-                   int tb, float beta)
+static int product(am_cuda *cu, float *c, size_t ldc, size_t m, size_t n, size_t k, float alpha, am_mat a,
+                   int ta, am_mat b, int tb, float beta)
 {
-    return AM_BLAS(cu, cublasGemmEx_64(am_cuda_lane(cu)->blas, op_of(ta), op_of(tb), (int64_t)m, (int64_t)n, (int64_t)k,
-                                       &alpha, a.data, CUDA_R_32F, (int64_t)a.rows, b.data, CUDA_R_32F, (int64_t)b.rows,
-                                       &beta, c, CUDA_R_32F, (int64_t)ldc, compute_of(cu->precision),
-                                       CUBLAS_GEMM_DEFAULT));
+    return AM_BLAS(cu, cublasGemmEx_64(am_cuda_lane(cu)->blas, op_of(ta), op_of(tb), (int64_t)m, (int64_t)n,
+                                       (int64_t)k, &alpha, a.data, CUDA_R_32F, (int64_t)a.rows, b.data,
+                                       CUDA_R_32F, (int64_t)b.rows, &beta, c, CUDA_R_32F, (int64_t)ldc,
+                                       compute_of(cu->precision), CUBLAS_GEMM_DEFAULT));
 }
 
 void am_cuda_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta)
@@ -32,16 +35,19 @@ void am_cuda_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b
 
 /* ---------------------------------------------------------------------------------------------- Gram */
 
-enum { tile = 32, tile_rows = am_cuda_block / tile, panel_rows = 512, max_panels = 8 };
+static constexpr unsigned tile = 32, tile_rows = am_cuda_block / tile;
+static constexpr size_t panel_rows = 512, max_panels = 8;
 
-/* Upper triangle <- lower, by 32 x 32 tiles through shared memory. Per element of a triangle: reads 4 bytes, writes 4. */
+/* Upper triangle <- lower, by 32 x 32 tiles through shared memory. Per element of a triangle: reads 4 bytes,
+ * writes 4. */
 static __global__ void __launch_bounds__(am_cuda_block) mirror(float *g, size_t d)
 {
     __shared__ float part[tile][tile + 1];
     if (blockIdx.x < blockIdx.y) return;
     const size_t row0 = (size_t)blockIdx.x * tile, col0 = (size_t)blockIdx.y * tile;
     for (unsigned j = threadIdx.y; j < tile; j += tile_rows)
-        if (row0 + threadIdx.x < d && col0 + j < d) part[j][threadIdx.x] = g[row0 + threadIdx.x + (col0 + j) * d];
+        if (row0 + threadIdx.x < d && col0 + j < d)
+            part[j][threadIdx.x] = g[row0 + threadIdx.x + (col0 + j) * d];
     __syncthreads();
     for (unsigned j = threadIdx.y; j < tile; j += tile_rows) {
         const size_t row = col0 + threadIdx.x, col = row0 + j;
@@ -62,8 +68,9 @@ static am_mat rows_from(am_mat a, int ta, size_t first)
     return a;
 }
 
-/* The lower triangle by block columns, each one product on the tensor cores: (1 + 1/n)/2 of the flops of the whole
- * square for n panels, at the rate of a full product. cuBLAS's own syrk does the exact half, in fp32 only. */
+/* The lower triangle by block columns, each one product on the tensor cores: (1 + 1/n)/2 of the flops of the
+ * whole square for n panels, at the rate of a full product. cuBLAS's own syrk does the exact half, in fp32
+ * only. */
 static int lower_by_panels(am_cuda *cu, am_mat g, am_mat a, int ta, size_t n_panels)
 {
     const size_t d = g.rows, k = ta ? a.rows : a.cols, width = (d + n_panels - 1) / n_panels;
@@ -79,9 +86,9 @@ static int lower_by_panels(am_cuda *cu, am_mat g, am_mat a, int ta, size_t n_pan
 static int lower_by_syrk(am_cuda *cu, am_mat g, am_mat a, int ta)
 {
     const float one = 1.0f, zero = 0.0f;
-    return AM_BLAS(cu, cublasSsyrk_v2_64(am_cuda_lane(cu)->blas, CUBLAS_FILL_MODE_LOWER, op_of(ta), (int64_t)g.rows,
-                                         (int64_t)(ta ? a.rows : a.cols), &one, a.data, (int64_t)a.rows, &zero, g.data,
-                                         (int64_t)g.rows));
+    return AM_BLAS(cu, cublasSsyrk_v2_64(am_cuda_lane(cu)->blas, CUBLAS_FILL_MODE_LOWER, op_of(ta),
+                                         (int64_t)g.rows, (int64_t)(ta ? a.rows : a.cols), &one, a.data,
+                                         (int64_t)a.rows, &zero, g.data, (int64_t)g.rows));
 }
 
 void am_cuda_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
@@ -89,6 +96,7 @@ void am_cuda_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
     am_cuda *cu = am_cuda_enter(ctx, "gram");
     const size_t fitting = g.rows / panel_rows, capped = fitting < max_panels ? fitting : (size_t)max_panels;
     const size_t n_panels = cu->gram == AM_GRAM_GEMM || capped == 0 ? 1 : capped;
-    const int ok = cu->gram == AM_GRAM_SYRK ? lower_by_syrk(cu, g, a, ta) : lower_by_panels(cu, g, a, ta, n_panels);
+    const int ok =
+        cu->gram == AM_GRAM_SYRK ? lower_by_syrk(cu, g, a, ta) : lower_by_panels(cu, g, a, ta, n_panels);
     if (ok) mirror_lower(cu, g);
 }

@@ -1,10 +1,11 @@
-/* Sweeps as CUDA graphs. A sweep's key names everything the host decides about it, so under one key the same launches
- * follow each other every time: the first sweep of a key runs op by op (sizes become known, scratch is taken, libraries
- * load their kernels), the second is recorded and run, from the third on one launch replays it. Decisions taken on the
- * device in between (am_branch, the ridge of a factorization) are conditional nodes, whose bodies are recorded on a lane
- * of their own.
+/* Sweeps as CUDA graphs. A sweep's key names everything the host decides about it, so under one key the same
+ * launches follow each other every time: the first sweep of a key runs op by op (sizes become known, scratch
+ * is taken, libraries load their kernels), the second is recorded and run, from the third on one launch
+ * replays it. Decisions taken on the device in between (am_branch, the ridge of a factorization) are
+ * conditional nodes, whose bodies are recorded on a lane of their own.
  *
- * A recording holds addresses and constants: slots written by the host inside a sweep are the same in every replay. */
+ * A recording holds addresses and constants: slots written by the host inside a sweep are the same in every
+ * replay. */
 #include "kernels/cuda/context.h"
 
 /* The signatures of CUDA 13; 12.4 to 12.9 have them under other names or without edge data. */
@@ -18,8 +19,8 @@ static cudaError_t capture_info(cudaStream_t stream, cudaStreamCaptureStatus *st
 #endif
 }
 
-static cudaError_t add_node(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *after, size_t n_after,
-                            cudaGraphNodeParams *params)
+static cudaError_t add_node(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *after,
+                            size_t n_after, cudaGraphNodeParams *params)
 {
 #if CUDART_VERSION >= 13000
     return AM_CUDA_QUIET(cudaGraphAddNode(node, graph, after, NULL, n_after, params));
@@ -31,13 +32,16 @@ static cudaError_t add_node(cudaGraphNode_t *node, cudaGraph_t graph, const cuda
 static cudaError_t continue_after(cudaStream_t stream, cudaGraphNode_t *node)
 {
 #if CUDART_VERSION >= 13000
-    return AM_CUDA_QUIET(cudaStreamUpdateCaptureDependencies(stream, node, NULL, 1, cudaStreamSetCaptureDependencies));
+    return AM_CUDA_QUIET(
+        cudaStreamUpdateCaptureDependencies(stream, node, NULL, 1, cudaStreamSetCaptureDependencies));
 #else
-    return AM_CUDA_QUIET(cudaStreamUpdateCaptureDependencies(stream, node, 1, cudaStreamSetCaptureDependencies));
+    return AM_CUDA_QUIET(
+        cudaStreamUpdateCaptureDependencies(stream, node, 1, cudaStreamSetCaptureDependencies));
 #endif
 }
 
-/* ---------------------------------------------------------------------------------------------- conditional nodes */
+/* ---------------------------------------------------------------------------------------------- conditional
+ * nodes */
 
 cudaGraphConditionalHandle am_cuda_condition(am_cuda *cu)
 {
@@ -67,7 +71,8 @@ static int add_conditional(am_cuda *cu, cudaGraphConditionalHandle handle, cudaG
     params.conditional.type = type;
     params.conditional.size = 1;
     if (!AM_CUDA(cu, capture_info(stream, &status, &graph, &nodes, &n_nodes)) ||
-        !AM_CUDA(cu, add_node(&node, graph, nodes, n_nodes, &params)) || !AM_CUDA(cu, continue_after(stream, &node)))
+        !AM_CUDA(cu, add_node(&node, graph, nodes, n_nodes, &params)) ||
+        !AM_CUDA(cu, continue_after(stream, &node)))
         return 0;
     *body = params.conditional.phGraph_out[0];
     return 1;
@@ -79,13 +84,15 @@ void am_cuda_conditional(am_cuda *cu, cudaGraphConditionalHandle handle, cudaGra
     am_cuda_flush(cu);
     if (cu->ctx->status.code != ALTMIN_OK) return;
     if (cu->depth == am_cuda_max_depth) {
-        am_ctx_fail(cu->ctx, ALTMIN_ERR_INTERNAL, "%s: more than %d branches inside each other", cu->op, am_cuda_max_depth);
+        am_ctx_fail(cu->ctx, ALTMIN_ERR_INTERNAL, "%s: more than %d branches inside each other", cu->op,
+                    am_cuda_max_depth);
         return;
     }
     cudaGraph_t graph = NULL;
     cudaStream_t stream = cu->lane[cu->depth + 1].stream;
     if (!add_conditional(cu, handle, type, &graph) ||
-        !AM_CUDA(cu, cudaStreamBeginCaptureToGraph(stream, graph, NULL, NULL, 0, cudaStreamCaptureModeRelaxed)))
+        !AM_CUDA(cu,
+                 cudaStreamBeginCaptureToGraph(stream, graph, NULL, NULL, 0, cudaStreamCaptureModeRelaxed)))
         return;
     cu->depth++;
     body(cu, arg);
@@ -115,7 +122,8 @@ void am_cuda_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, vo
 {
     am_cuda *cu = am_cuda_enter(ctx, "branch");
     if (!cu->capturing) {
-        if (am_cuda_fetch(cu, cu->slot_host, cu->slot + condition, sizeof(double)) && cu->slot_host[0] != 0.0) body(ctx, arg);
+        if (am_cuda_fetch(cu, cu->slot_host, cu->slot + condition, sizeof(double)) && cu->slot_host[0] != 0.0)
+            body(ctx, arg);
         return;
     }
     branch_body b = {body, arg};
@@ -125,7 +133,8 @@ void am_cuda_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, vo
     am_cuda_conditional(cu, handle, cudaGraphCondTypeIf, run_body, &b);
 }
 
-/* ---------------------------------------------------------------------------------------------- recordings */
+/* ---------------------------------------------------------------------------------------------- recordings
+ */
 
 static void drop(am_recording *r)
 {

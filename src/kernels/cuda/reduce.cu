@@ -11,7 +11,8 @@ am_tiling am_cuda_tiling(const am_cuda *cu, size_t rows, size_t cols, size_t v)
     t.along = am_cuda_block / t.across;
     t.tiles = (unsigned)((wanted + t.across - 1) / t.across);
     /* Four blocks a multiprocessor fill the machine; more only make more pieces to add. */
-    const size_t most = (4 * (size_t)cu->n_multiprocessors + t.tiles - 1) / t.tiles, groups = (cols + t.along - 1) / t.along;
+    const size_t most = (4 * (size_t)cu->n_multiprocessors + t.tiles - 1) / t.tiles,
+                 groups = (cols + t.along - 1) / t.along;
     t.slices = (unsigned)(groups < most ? groups : most);
     if (t.slices > 65535) t.slices = 65535; /* the grid's limit */
     return t;
@@ -19,7 +20,8 @@ am_tiling am_cuda_tiling(const am_cuda *cu, size_t rows, size_t cols, size_t v)
 
 /* Row sums over columns. Per element: reads 4 V bytes, V additions in double. */
 template <int V>
-static __global__ void __launch_bounds__(am_cuda_block) row_sum(const float *x, size_t rows, size_t cols, am_row_reduce to)
+static __global__ void __launch_bounds__(am_cuda_block)
+    row_sum(const float *x, size_t rows, size_t cols, am_row_reduce to)
 {
     const size_t row = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
     const size_t step = (size_t)gridDim.y * blockDim.y;

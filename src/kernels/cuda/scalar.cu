@@ -1,6 +1,6 @@
-/* Scalar slots. Formulas on them are a few flops each and come in rows (a step length, a momentum weight, a guard), so
- * they wait in a queue and leave as one launch when another op needs them or the queue is full. Slots written by the host
- * travel the same way, inside the launch's parameters. */
+/* Scalar slots. Formulas on them are a few flops each and come in rows (a step length, a momentum weight, a
+ * guard), so they wait in a queue and leave as one launch when another op needs them or the queue is full.
+ * Slots written by the host travel the same way, inside the launch's parameters. */
 #include "kernels/cuda/context.h"
 
 /* ---------------------------------------------------------------------------------------------- formulas */
@@ -14,8 +14,7 @@
 __device__ static double evaluate(const am_queued &e, const double *slot)
 {
     switch (e.id) {
-    case -1: return e.u.value;
-        AM_SCALARS(AM_EVALUATE)
+    case -1: return e.u.value; AM_SCALARS(AM_EVALUATE)
     default: return NAN;
     }
 }
@@ -69,8 +68,8 @@ static void take_report(am_cuda *cu)
     if (r->failed_rows == 0 || ctx->status.code != ALTMIN_OK) return;
     memcpy(ctx->label, cu->site[r->failed_site], sizeof ctx->label);
     am_ctx_fail(ctx, ALTMIN_ERR_NUMERIC,
-                "cholesky: the %d x %d matrix is not positive definite, even with a ridge of %g", r->failed_rows,
-                r->failed_rows, r->failed_ridge);
+                "cholesky: the %d x %d matrix is not positive definite, even with a ridge of %g",
+                r->failed_rows, r->failed_rows, r->failed_ridge);
 }
 
 void am_cuda_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value)
@@ -81,7 +80,8 @@ void am_cuda_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value)
         return;
     }
     cudaStream_t stream = cu->lane[0].stream;
-    if (!AM_CUDA(cu, cudaMemcpyAsync(cu->slot_host, cu->slot + first, n * sizeof(double), cudaMemcpyDeviceToHost, stream)) ||
+    if (!AM_CUDA(cu, cudaMemcpyAsync(cu->slot_host, cu->slot + first, n * sizeof(double),
+                                     cudaMemcpyDeviceToHost, stream)) ||
         !am_cuda_fetch(cu, cu->report_host, cu->report, sizeof *cu->report))
         return;
     memcpy(value, cu->slot_host, n * sizeof(double));

@@ -1,19 +1,20 @@
 /* Cholesky factorizations and solves in double, on the device from beginning to end: blocked, right-looking,
  *     L11 = chol(A11), L21 = A21 L11^-T, A22 -= L21 L21'     for diagonal blocks of 64 rows,
- * with the first step as one block of threads in shared memory and the others by cuBLAS. altmin brings its own because
- * cuSOLVER's cannot be recorded in a CUDA graph. d^3/3 flops; the diagonal blocks, d/64 of them one after another, set
- * the time of small systems.
+ * with the first step as one block of threads in shared memory and the others by cuBLAS. altmin brings its
+ * own because cuSOLVER's cannot be recorded in a CUDA graph. d^3/3 flops; the diagonal blocks, d/64 of them
+ * one after another, set the time of small systems.
  *
- * Whether a pivot failed is known on the device alone. The repetition with a larger ridge is therefore a while-node of
- * the recorded graph; out of a recording the host asks. A matrix that cannot be saved is reported with the slots. */
+ * Whether a pivot failed is known on the device alone. The repetition with a larger ridge is therefore a
+ * while-node of the recorded graph; out of a recording the host asks. A matrix that cannot be saved is
+ * reported with the slots. */
 #include "kernels/cuda/context.h"
 
-enum { nb = 64 };
+static constexpr int nb = 64; /* rows of a diagonal block */
 
 /* ---------------------------------------------------------------------------------------------- kernels */
 
-/* F = scale A + ridge I in double; the ridge is the given one, or the report's when repeating. Resets the report's
- * verdict. Per element: reads 4 bytes, writes 8. */
+/* F = scale A + ridge I in double; the ridge is the given one, or the report's when repeating. Resets the
+ * report's verdict. Per element: reads 4 bytes, writes 8. */
 static __global__ void __launch_bounds__(am_cuda_block)
     shifted(double *f, const float *a, size_t d, double scale, double ridge, int first, am_report *report)
 {
@@ -27,13 +28,16 @@ static __global__ void __launch_bounds__(am_cuda_block)
     }
 }
 
-/* Factor one n x n diagonal block (n <= nb) in place. A pivot that is not positive and finite marks the report and
- * becomes 1, so that the rest stays harmless. n^3/3 flops by one block of threads, 3 barriers a column. */
-static __global__ void __launch_bounds__(am_cuda_block) factor_block(double *f, size_t d, int n, am_report *report)
+/* Factor one n x n diagonal block (n <= nb) in place. A pivot that is not positive and finite marks the
+ * report and becomes 1, so that the rest stays harmless. n^3/3 flops by one block of threads, 3 barriers a
+ * column. */
+static __global__ void __launch_bounds__(am_cuda_block)
+    factor_block(double *f, size_t d, int n, am_report *report)
 {
     __shared__ double l[nb][nb + 1]; /* l[j][i]: row i of column j */
     const int thread = (int)threadIdx.x;
-    for (int e = thread; e < n * n; e += am_cuda_block) l[e / n][e % n] = f[(size_t)(e % n) + (size_t)(e / n) * d];
+    for (int e = thread; e < n * n; e += am_cuda_block)
+        l[e / n][e % n] = f[(size_t)(e % n) + (size_t)(e / n) * d];
     __syncthreads();
     for (int j = 0; j < n; j++) {
         if (thread == 0) {
@@ -52,7 +56,8 @@ static __global__ void __launch_bounds__(am_cuda_block) factor_block(double *f, 
         }
         __syncthreads();
     }
-    for (int e = thread; e < n * n; e += am_cuda_block) f[(size_t)(e % n) + (size_t)(e / n) * d] = l[e / n][e % n];
+    for (int e = thread; e < n * n; e += am_cuda_block)
+        f[(size_t)(e % n) + (size_t)(e / n) * d] = l[e / n][e % n];
 }
 
 struct verdict_params {
@@ -64,8 +69,8 @@ struct verdict_params {
     am_report *report;
 };
 
-/* What follows from an attempt: done, again with a larger ridge (1e-7 of the mean diagonal, then ten times that, ...), or
- * given up after seven. One thread; the trace is summed only after a failure. */
+/* What follows from an attempt: done, again with a larger ridge (1e-7 of the mean diagonal, then ten times
+ * that, ...), or given up after seven. One thread; the trace is summed only after a failure. */
 static __global__ void verdict(const verdict_params p)
 {
     am_report *const r = p.report;
@@ -91,7 +96,8 @@ static __global__ void verdict(const verdict_params p)
     if (p.recorded) cudaGraphSetConditional(p.again, (unsigned)r->retry);
 }
 
-/* ---------------------------------------------------------------------------------------------- factorization */
+/* ----------------------------------------------------------------------------------------------
+ * factorization */
 
 static int factor_panel(am_cuda *cu, double *f, size_t d, size_t first, size_t n)
 {
@@ -101,10 +107,10 @@ static int factor_panel(am_cuda *cu, double *f, size_t d, size_t first, size_t n
     const int64_t left = (int64_t)(d - first - n), width = (int64_t)n, ld = (int64_t)d;
     if (left == 0) return 1;
     cublasHandle_t blas = am_cuda_lane(cu)->blas;
-    return AM_BLAS(cu, cublasDtrsm_v2_64(blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T, CUBLAS_DIAG_NON_UNIT,
-                                         left, width, &one, diagonal, ld, below, ld)) &&
-           AM_BLAS(cu, cublasDsyrk_v2_64(blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, left, width, &minus, below, ld, &one,
-                                         rest, ld));
+    return AM_BLAS(cu, cublasDtrsm_v2_64(blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T,
+                                         CUBLAS_DIAG_NON_UNIT, left, width, &one, diagonal, ld, below, ld)) &&
+           AM_BLAS(cu, cublasDsyrk_v2_64(blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, left, width, &minus,
+                                         below, ld, &one, rest, ld));
 }
 
 typedef struct attempt {
@@ -115,14 +121,17 @@ typedef struct attempt {
 static void try_once(am_cuda *cu, const attempt *a, int first)
 {
     const size_t d = a->p.d;
-    AM_LAUNCH(cu, shifted, am_cuda_blocks(cu, d * d, am_cuda_block, 8), am_cuda_block, a->factor, a->p.a, d, a->p.scale,
-              a->p.ridge, first, cu->report);
+    AM_LAUNCH(cu, shifted, am_cuda_blocks(cu, d * d, am_cuda_block, 8), am_cuda_block, a->factor, a->p.a, d,
+              a->p.scale, a->p.ridge, first, cu->report);
     for (size_t j = 0; j < d; j += nb)
         if (!factor_panel(cu, a->factor, d, j, d - j < nb ? d - j : (size_t)nb)) return;
     AM_LAUNCH(cu, verdict, 1, 1, a->p);
 }
 
-static void try_again(am_cuda *cu, void *arg) { try_once(cu, (const attempt *)arg, 0); }
+static void try_again(am_cuda *cu, void *arg)
+{
+    try_once(cu, (const attempt *)arg, 0);
+}
 
 /* The label of this factorization, for a message that only the next read can bring. */
 static int site_of(am_cuda *cu)
@@ -137,7 +146,8 @@ static int site_of(am_cuda *cu)
 void am_cuda_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge)
 {
     am_cuda *cu = am_cuda_enter(ctx, "cholesky");
-    attempt first = {(double *)factor.data, {a.data, a.rows, scale, ridge, site_of(cu), cu->capturing, 0, cu->report}};
+    attempt first = {(double *)factor.data,
+                     {a.data, a.rows, scale, ridge, site_of(cu), cu->capturing, 0, cu->report}};
     if (cu->capturing) {
         first.p.again = am_cuda_condition(cu);
         try_once(cu, &first, 1);
@@ -145,8 +155,8 @@ void am_cuda_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double
         return;
     }
     try_once(cu, &first, 1);
-    while (ctx->status.code == ALTMIN_OK && am_cuda_fetch(cu, cu->report_host, cu->report, sizeof *cu->report) &&
-           cu->report_host->retry)
+    while (ctx->status.code == ALTMIN_OK &&
+           am_cuda_fetch(cu, cu->report_host, cu->report, sizeof *cu->report) && cu->report_host->retry)
         try_once(cu, &first, 0);
 }
 

@@ -1,9 +1,10 @@
-/* Products with sparse inputs. A X goes column by column of X, entries in order. Products that would scatter (A X', X X')
- * lay X out densely, a chunk of columns at a time, and use dense products: repeatable without atomics, and on
- * tensor cores no slower than a sparse product at the few per cent of filling that training data has. */
+/* Products with sparse inputs. A X goes column by column of X, entries in order. Products that would scatter
+ * (A X', X X') lay X out densely, a chunk of columns at a time, and use dense products: repeatable without
+ * atomics, and on tensor cores no slower than a sparse product at the few per cent of filling that training
+ * data has. */
 #include "kernels/cuda/context.h"
 
-enum { chunk_bytes = 64 << 20 };
+static constexpr size_t chunk_bytes = 64 << 20;
 
 /* Column j of C: alpha sum_e A(:, row[e]) value[e] + beta C(:, j), one block a column, threads along rows.
  * Per entry of X: reads 4 rows + 8 bytes, 2 rows flops. */
@@ -13,7 +14,8 @@ static __global__ void __launch_bounds__(am_cuda_block)
     for (size_t j = blockIdx.x; j < x.cols; j += gridDim.x)
         for (size_t i = threadIdx.x; i < rows; i += blockDim.x) {
             float sum = 0.0f;
-            for (size_t e = x.start[j]; e < x.start[j + 1]; e++) sum += a[i + (size_t)x.row[e] * rows] * x.value[e];
+            for (size_t e = x.start[j]; e < x.start[j + 1]; e++)
+                sum += a[i + (size_t)x.row[e] * rows] * x.value[e];
             float *const out = &c[i + j * rows];
             *out = alpha * sum + (beta != 0.0f ? beta * *out : 0.0f);
         }
@@ -28,7 +30,8 @@ static __global__ void __launch_bounds__(am_cuda_block) scale_floats(float *c, s
 }
 
 /* Columns first..first+n of X into dense (already 0), one block a column. */
-static __global__ void __launch_bounds__(am_cuda_block) densify(float *dense, const am_csc x, size_t first, size_t n)
+static __global__ void __launch_bounds__(am_cuda_block)
+    densify(float *dense, const am_csc x, size_t first, size_t n)
 {
     for (size_t j = blockIdx.x; j < n; j += gridDim.x)
         for (size_t e = x.start[first + j] + threadIdx.x; e < x.start[first + j + 1]; e += blockDim.x)
@@ -59,13 +62,13 @@ void am_cuda_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x,
 {
     am_cuda *cu = am_cuda_enter(ctx, "spmm");
     if (!tx) {
-        AM_LAUNCH(cu, spmm_columns, (unsigned)(x->cols < 65535 ? x->cols : 65535), am_cuda_block, c.data, alpha, a.data,
-                  a.rows, *x, beta);
+        AM_LAUNCH(cu, spmm_columns, (unsigned)(x->cols < 65535 ? x->cols : 65535), am_cuda_block, c.data,
+                  alpha, a.data, a.rows, *x, beta);
         return;
     }
     if (x->cols == 0) { /* C <- beta C is all there is */
-        AM_LAUNCH(cu, scale_floats, am_cuda_blocks(cu, am_mat_len(c), am_cuda_block, 8), am_cuda_block, c.data,
-                  am_mat_len(c), beta);
+        AM_LAUNCH(cu, scale_floats, am_cuda_blocks(cu, am_mat_len(c), am_cuda_block, 8), am_cuda_block,
+                  c.data, am_mat_len(c), beta);
         return;
     }
     const size_t width = chunk_columns(x);
@@ -90,7 +93,8 @@ static void gram_of_rows(am_ctx *ctx, am_mat g, const am_csc *x)
     }
 }
 
-/* X'X: inner products of columns by merging their ascending row numbers, a block for each column j and all i <= j. */
+/* X'X: inner products of columns by merging their ascending row numbers, a block for each column j and all i
+ * <= j. */
 static __global__ void __launch_bounds__(am_cuda_block) inner_products(float *g, const am_csc x)
 {
     for (size_t j = blockIdx.x; j < x.cols; j += gridDim.x)
