@@ -24,8 +24,7 @@ static am_cpu_state *state_of(const am_ctx *ctx)
     return (am_cpu_state *)ctx->impl;
 }
 
-/* ---------------------------------------------------------------------------------------------- sparse
- * products */
+/* ------------------------------------------------------------------------------------- sparse products */
 
 /* C <- beta C, where beta = 0 does not read C. */
 static void scale_column(float *c, size_t n, float beta)
@@ -76,8 +75,7 @@ static void cpu_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc 
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- small
- * systems */
+/* --------------------------------------------------------------------------------------- small systems */
 
 /* l <- scale A + ridge I in double. */
 static void load_shifted(const am_ctx *ctx, double *l, am_mat a, double scale, double ridge)
@@ -216,13 +214,14 @@ static void cpu_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, in
     am_host(ctx)->slot[out] = lambda;
 }
 
-/* ---------------------------------------------------------------------------------------------- life */
+/* ------------------------------------------------------------------------------------------------ life */
 
 #define PROBE_D      384
 #define PROBE_K      1024
 #define PROBE_REPEAT 4
-/* gemm does twice the work of syrk; it must win by this factor. The two round differently, so noise must not flip the choice
- * between runs: it is made on one thread by that thread's processor time, which other programs do not disturb. */
+/* gemm does twice the work of syrk; it must win by this factor. The two round differently, so noise must not
+ * flip the choice between runs: it is made on one thread by that thread's processor time, which other
+ * programs do not disturb. */
 #define PROBE_CLEARLY 0.75
 
 static double thread_cpu_s(void)
@@ -328,6 +327,8 @@ const am_ops am_ops_cpu = {
     .map = am_cpu_map,
     .row_sum = am_cpu_row_sum,
     .softmax_loss = am_cpu_softmax_loss,
+    .softmax_residual = am_cpu_softmax_residual,
+    .gather_columns = am_cpu_gather_columns,
     .prox_softmax = am_cpu_prox_softmax,
     .scalar = am_ref_scalar,
     .slots_write = am_ref_slots_write,

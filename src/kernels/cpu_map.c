@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* ---------------------------------------------------------------------------------------------- kernels */
+/* --------------------------------------------------------------------------------------------- kernels */
 
 /* Operands of a pass; pointers are those of element 0. */
 typedef struct operands {
@@ -70,7 +70,7 @@ AM_MAPS(ELEMENT)
     {                                                                                                        \
         const float *x0 = o->in[0] + first, *x1 = o->in[1] + first, *x2 = o->in[2] + first;                  \
         const float *x3 = o->in[3] + first, *x4 = o->in[4] + first, *x5 = o->in[5] + first;                  \
-        float *y0 = o->out[0] + first, *y1 = o->out[1] + first;                                              \
+        float *y0 = o->out[0] + first, *y1 = o->out[1] + first, *y2 = o->out[2] + first;                     \
         float c[AM_MAP_MAX_COEF];                                                                            \
         for (int k = 0; k < AM_MAP_MAX_COEF; k++) c[k] = o->coef[k];                                         \
         double s0 = 0.0, s1 = 0.0, s2 = 0.0, s3 = 0.0;                                                       \
@@ -83,6 +83,7 @@ AM_MAPS(ELEMENT)
                                OPERAND(4, n_in), OPERAND(5, n_in), (has_row) ? row[i] : 0.0f, c);            \
             if ((n_out) > 0) y0[i] = e.y[0];                                                                 \
             if ((n_out) > 1) y1[i] = e.y[1];                                                                 \
+            if ((n_out) > 2) y2[i] = e.y[2];                                                                 \
             if ((n_sum) > 0) s0 += (double)e.s[0];                                                           \
             if ((n_sum) > 1) s1 += (double)e.s[1];                                                           \
             if ((n_sum) > 2) s2 += (double)e.s[2];                                                           \
@@ -94,7 +95,7 @@ AM_MAPS(ELEMENT)
         }                                                                                                    \
         p->sum[0] += s0, p->sum[1] += s1, p->sum[2] += s2, p->sum[3] += s3;                                  \
         p->max_bits = top > p->max_bits ? top : p->max_bits;                                                 \
-        (void)row, (void)x0, (void)x1, (void)x2, (void)x3, (void)x4, (void)x5, (void)y0, (void)y1;           \
+        (void)row, (void)x0, (void)x1, (void)x2, (void)x3, (void)x4, (void)x5, (void)y0, (void)y1, (void)y2; \
     }
 
 /* One function per map; for maps that use an activation one per map and activation, so that the activation is
@@ -235,8 +236,7 @@ static const partial *run(am_ctx *ctx, pass *p, am_mat shape, const float *row, 
     return p->part;
 }
 
-/* ---------------------------------------------------------------------------------------------- table
- * entries */
+/* --------------------------------------------------------------------------------------- table entries */
 
 void am_cpu_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args)
 {

@@ -22,8 +22,7 @@
 #define STEP           512      /* terms of the sum per call */
 #define MAX_SLICE_WORK 16777216 /* floats of scratch for slices: 64 MiB */
 
-/* ---------------------------------------------------------------------------------------------- calling BLAS
- */
+/* ---------------------------------------------------------------------------------------- calling BLAS */
 
 am_blas_guard am_cpu_blas_enter(void)
 {
@@ -47,7 +46,7 @@ int am_cpu_blas_fits(am_ctx *ctx, const char *op, am_mat m)
     return 0;
 }
 
-/* ---------------------------------------------------------------------------------------------- cutting */
+/* --------------------------------------------------------------------------------------------- cutting */
 
 typedef struct plan {
     size_t tile_rows, tile_cols, n_tile_rows, n_tile_cols;
@@ -98,7 +97,7 @@ static size_t task_goal(const am_ctx *ctx)
     return n > 16 ? n : 16;
 }
 
-/* ---------------------------------------------------------------------------------------------- products */
+/* -------------------------------------------------------------------------------------------- products */
 
 /* A product to compute, or with `lower` its lower triangle (B is then A, not transposed where A is). */
 typedef struct product {

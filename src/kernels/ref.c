@@ -329,6 +329,29 @@ static void ref_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_ma
     am_host(ctx)->slot[n_correct] = hits;
 }
 
+static void ref_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
+                                 const int32_t *label, float scale)
+{
+    double sum = 0.0, hits = 0.0;
+    for (size_t j = 0; j < p.cols; j++) {
+        const float *z = p.data + j * p.rows;
+        size_t best = 0;
+        for (size_t i = 1; i < p.rows; i++)
+            if (z[i] + b.data[i] > z[best] + b.data[best]) best = i;
+        hits += best == (size_t)label[j] ? 1.0 : 0.0;
+        sum += am_softmax_gradient(p.rows, z, b.data, (size_t)label[j], scale, d.data + j * d.rows);
+    }
+    if (loss != AM_NO_SLOT) am_host(ctx)->slot[loss] = sum;
+    if (n_correct != AM_NO_SLOT) am_host(ctx)->slot[n_correct] = hits;
+}
+
+static void ref_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index)
+{
+    (void)ctx;
+    for (size_t j = 0; j < dst.cols; j++)
+        memcpy(dst.data + j * dst.rows, src.data + (size_t)index[j] * src.rows, dst.rows * sizeof(float));
+}
+
 static void ref_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                              const am_slot *sum, am_mat row_sum)
 {
@@ -411,6 +434,8 @@ const am_ops am_ops_ref = {
     .map = ref_map,
     .row_sum = ref_row_sum,
     .softmax_loss = ref_softmax_loss,
+    .softmax_residual = ref_softmax_residual,
+    .gather_columns = ref_gather_columns,
     .prox_softmax = ref_prox_softmax,
     .scalar = am_ref_scalar,
     .slots_write = am_ref_slots_write,
