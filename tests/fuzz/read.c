@@ -54,6 +54,9 @@ void fuzz_read(fuzz_reader read, const uint8_t *bytes, size_t n_bytes, const am_
     require(copy != NULL);
     if (n_bytes) memcpy(copy, bytes, n_bytes);
     am_input in = {.name = "fuzz", .bytes = copy, .n_bytes = n_bytes};
+    const char *hint;
+    am_format format = am_input_format(&in, &hint);
+    require(format == AM_FORMAT_UNKNOWN || hint == NULL);
     require(am_data_new(&data, "fuzz", &st) == ALTMIN_OK);
     altmin_error code = read(data, &in, opt, &st);
     require(code == st.code && (code != ALTMIN_OK) == (st.message[0] != '\0'));

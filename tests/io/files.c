@@ -46,6 +46,7 @@ const char *file_path(const char *name)
 const char *file_write(const char *name, const void *bytes, size_t n_bytes)
 {
     const char *path = file_path(name);
+    unlink(path); /* ext4 waits for the disk when a file is truncated and written anew, but not for a new one */
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(bytes, 1, n_bytes, f), n_bytes);
