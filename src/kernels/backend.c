@@ -414,6 +414,29 @@ void am_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_
     count(ctx, AM_OP_SOFTMAX, t, 0.0, mat_bytes(p));
 }
 
+void am_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b, const int32_t *label,
+                         float scale)
+{
+    const int fits = same_shape(d, p) && b.rows == p.rows && b.cols == 1;
+    if (failed(ctx) || !shape_ok(ctx, fits, "softmax_residual", d, p, b)) return;
+    if (am_mat_len(p) == 0) {
+        if (loss != AM_NO_SLOT) am_slot_set(ctx, loss, 0.0);
+        if (n_correct != AM_NO_SLOT) am_slot_set(ctx, n_correct, 0.0);
+        return;
+    }
+    const double t = now_s();
+    ctx->ops->softmax_residual(ctx, loss, n_correct, d, p, b, label, scale);
+    count(ctx, AM_OP_SOFTMAX, t, 0.0, 2.0 * mat_bytes(p));
+}
+
+void am_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index)
+{
+    if (failed(ctx) || !shape_ok(ctx, dst.rows == src.rows, "gather_columns", dst, src, src) || am_mat_len(dst) == 0) return;
+    const double t = now_s();
+    ctx->ops->gather_columns(ctx, dst, src, index);
+    count(ctx, AM_OP_GATHER, t, 0.0, 2.0 * mat_bytes(dst) + 4.0 * (double)dst.cols);
+}
+
 void am_prox_softmax_columns(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                              const am_slot sum[3], am_mat row_sum)
 {

@@ -53,6 +53,7 @@ typedef struct am_map_args {
     X(MAP, "map")                                                                                            \
     X(ROW_SUM, "row_sum")                                                                                    \
     X(SOFTMAX, "softmax")                                                                                    \
+    X(GATHER, "gather")                                                                                      \
     X(PROX, "prox")                                                                                          \
     X(SCALAR, "scalar")
 #define AM_ENUM_OP(ID, name) AM_OP_##ID,
@@ -118,6 +119,9 @@ typedef struct am_ops {
     void (*map)(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);
     void (*row_sum)(am_ctx *ctx, am_mat v, am_mat x);
     void (*softmax_loss)(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b, const int32_t *label);
+    void (*softmax_residual)(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
+                             const int32_t *label, float scale);
+    void (*gather_columns)(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
     void (*prox_softmax)(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                          const am_slot *sum, am_mat row_sum);
     void (*scalar)(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in);
@@ -225,6 +229,14 @@ void am_row_sum(am_ctx *ctx, am_mat v, am_mat x);
 /** Cross-entropy and hits of the forward pass: with z = p_j + b per column j, loss slot <- sum lse(z) - z_label,
  *  n_correct slot <- number of columns whose largest entry (the first of equals) is the label. b: rows x 1. */
 void am_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b, const int32_t *label);
+/** Gradient of the cross-entropy at the output, with loss and hits from the same pass: with z = p_j + b per column j,
+ *  d_j <- scale (softmax(z) - e_label); loss and n_correct as am_softmax_loss (AM_NO_SLOT to drop one). d may be p. The
+ *  label's entry is -(sum of the other weights): 1 - p_y would lose all digits. */
+void am_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b, const int32_t *label,
+                         float scale);
+/** dst(:, j) <- src(:, index[j]) for the dst.cols entries of index (backend memory, each below src.cols), bit by bit:
+ *  also right for int32 labels seen as a 1 x n matrix. */
+void am_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
 /** Output z step for cross-entropy, per column: z <- argmin lse(z) - z_label + rho/2 ||z - (p + b)||^2 from z.
  *  sum: three slots (AM_NO_SLOT to drop) for sum of lse(z) - z_label, ||z - m||^2, ||z - z_old||^2.
  *  row_sum: optional (rows x 1 or empty), row sums of the new z. */

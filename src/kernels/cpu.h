@@ -59,6 +59,9 @@ void am_cpu_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);
 void am_cpu_row_sum(am_ctx *ctx, am_mat v, am_mat x);
 void am_cpu_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
                          const int32_t *label);
+void am_cpu_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
+                             const int32_t *label, float scale);
+void am_cpu_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
 void am_cpu_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                          const am_slot *sum, am_mat row_sum);
 #endif

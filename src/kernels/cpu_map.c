@@ -63,6 +63,7 @@ typedef void span_fn(const operands *o, const float *row, size_t first, size_t n
     }
 AM_MAPS(ELEMENT)
 
+_Static_assert(AM_MAP_MAX_IN <= 6 && AM_MAP_MAX_OUT <= 3 && AM_MAP_MAX_SUM <= 4, "SPAN spells these out");
 #define OPERAND(k, n_in) ((k) < (n_in) ? x##k[i] : 0.0f)
 #define SPAN(name, act, n_in, has_row, n_out, n_sum, n_max)                                                  \
     AM_CPU_CLONES static void span_##name##_##act(const operands *o, const float *row, size_t first,         \
@@ -83,6 +84,7 @@ AM_MAPS(ELEMENT)
                                OPERAND(4, n_in), OPERAND(5, n_in), (has_row) ? row[i] : 0.0f, c);            \
             if ((n_out) > 0) y0[i] = e.y[0];                                                                 \
             if ((n_out) > 1) y1[i] = e.y[1];                                                                 \
+            if ((n_out) > 2) y2[i] = e.y[AM_MAP_MAX_OUT - 1];                                                \
             if ((n_out) > 2) y2[i] = e.y[2];                                                                 \
             if ((n_sum) > 0) s0 += (double)e.s[0];                                                           \
             if ((n_sum) > 1) s1 += (double)e.s[1];                                                           \

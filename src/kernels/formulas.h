@@ -78,6 +78,21 @@ AM_FN float am_act_dh(int act, float z)
     }
 }
 
+/** h'(z) from a = h(z): back-propagation then keeps a alone. At the ends of hard-tanh's range, where a does not tell, 0. */
+AM_FN float am_act_dh_of_a(int act, float a)
+{
+    switch (act) {
+    case AM_ACT_RELU: return a > 0.0f ? 1.0f : 0.0f;
+    case AM_ACT_LEAKY_RELU: return a > 0.0f ? 1.0f : AM_LEAKY_SLOPE;
+    case AM_ACT_ELU: return a > 0.0f ? 1.0f : a + 1.0f;
+    case AM_ACT_TANH: return 1.0f - a * a;
+    case AM_ACT_SIGMOID: return a * (1.0f - a);
+    case AM_ACT_SOFTPLUS: return -expm1f(-a);
+    case AM_ACT_HARD_TANH: return a > -1.0f && a < 1.0f ? 1.0f : 0.0f;
+    default: return 1.0f;
+    }
+}
+
 /* Inverse of h at t strictly inside its range, for activations whose range is open at one or both ends. */
 AM_FN float am_act_inverse_inside(int act, float t)
 {
@@ -139,7 +154,7 @@ AM_FN float am_clip(float x, float lo, float hi) { return x < lo ? lo : (x > hi 
 /* -------------------------------------------------------------------------------------------- elementwise maps */
 
 #define AM_MAP_MAX_IN   6
-#define AM_MAP_MAX_OUT  2
+#define AM_MAP_MAX_OUT  3
 #define AM_MAP_MAX_COEF 6
 #define AM_MAP_MAX_SUM  4
 
@@ -153,11 +168,16 @@ AM_FN float am_clip(float x, float lo, float hi) { return x < lo ? lo : (x > hi 
     X(ADD_ROW, add_row, 0, 1, 1, 0, 1, 0, 0)                                                                 \
     X(LINCOMB, lincomb, 0, 2, 0, 2, 1, 0, 0)                                                                 \
     X(DOT, dot, 0, 2, 0, 0, 0, 1, 0)                                                                         \
-    X(BOX_Z, box_z, 1, 3, 1, 1, 1, 2, 0)                                                                     \
+    X(BOX_Z, box_z, 1, 3, 1, 2, 1, 2, 0)                                                                     \
+    X(BOX_Z_INERTIAL, box_z_inertial, 1, 4, 1, 3, 2, 3, 0)                                                   \
+    X(RELUPROX_Z, reluprox_z, 0, 3, 1, 2, 1, 3, 1)                                                           \
     X(PROX_SQUARED, prox_squared, 0, 3, 1, 1, 1, 3, 0)                                                       \
     X(RESIDUAL, residual, 0, 2, 1, 0, 1, 1, 0)                                                               \
     X(RESIDUAL_AHEAD, residual_ahead, 0, 3, 1, 1, 1, 1, 0)                                                   \
-    X(A_STEP, a_step, 1, 4, 0, 3, 1, 3, 1)                                                                   \
+    X(A_STEP, a_step, 1, 4, 0, 5, 1, 3, 1)                                                                   \
+    X(A_GRADIENT, a_gradient, 1, 3, 0, 2, 1, 3, 1)                                                           \
+    X(A_EXACT_TARGET, a_exact_target, 1, 3, 0, 2, 1, 0, 0)                                                   \
+    X(A_MOVED, a_moved, 1, 3, 0, 0, 0, 2, 1)                                                                 \
     X(GRADIENT_W, gradient_w, 0, 3, 0, 2, 1, 1, 0)                                                           \
     X(GRADIENT_AHEAD, gradient_ahead, 0, 3, 0, 3, 1, 1, 0)                                                   \
     X(TRIAL_W, trial_w, 0, 6, 0, 2, 1, 3, 0)                                                                 \
@@ -165,7 +185,14 @@ AM_FN float am_clip(float x, float lo, float hi) { return x < lo ? lo : (x > hi 
     X(TRIAL_P_SAMPLE, trial_p_sample, 0, 4, 0, 2, 1, 2, 0)                                                   \
     X(SUM_SQUARES, sum_squares, 0, 1, 0, 0, 0, 1, 0)                                                         \
     X(SQUARED_ERROR, squared_error, 0, 2, 1, 0, 0, 1, 0)                                                     \
-    X(BIAS_MEAN, bias_mean, 0, 3, 0, 1, 1, 1, 0)
+    X(BIAS_MEAN, bias_mean, 0, 3, 0, 1, 1, 1, 0)                                                             \
+    X(BIAS_INERTIAL, bias_inertial, 0, 4, 0, 3, 2, 2, 0)                                                     \
+    X(DUAL, dual, 0, 3, 1, 0, 2, 2, 0)                                                                       \
+    X(OUTPUT_GRADIENT, output_gradient, 0, 2, 1, 1, 1, 1, 0)                                                 \
+    X(BACK, back, 1, 2, 0, 0, 1, 0, 0)                                                                       \
+    X(MOMENTUM, momentum, 0, 3, 0, 3, 2, 0, 0)                                                               \
+    X(ADAM, adam, 0, 4, 0, 6, 3, 0, 0)                                                                       \
+    X(CHANGE, change, 0, 2, 0, 0, 1, 1, 0)
 
 #define AM_ENUM_MAP(ID, ...) AM_MAP_##ID,
 typedef enum am_map_id { AM_MAPS(AM_ENUM_MAP) AM_N_MAPS } am_map_id;
@@ -206,17 +233,58 @@ AM_MAP_FN(dot)
     AM_MAP_UNUSED;
     s[0] = x[0] * x[1];
 }
-/* Hidden z step: z = min(max(m, B1), B2), m = p + r, box {z : |a - h(z)| <= eps}. x = p, a, z_old; c = eps.
- * Sums (z - m)^2 and (z - z_old)^2. [mDLAM, z subproblem; other activations derived] */
+/* Hidden z step: z+ = min(max(m, B1), B2), m = p + r, box {z : |a - h(z)| <= eps}; then over-relaxed and clipped again,
+ * z = clip(z+ + p3 (z+ - z_old)). x = p, a, z_old; c = eps, p3 (0: mDLAM).
+ * Sums (z - m)^2 and (z - z_old)^2. [mDLAM, z subproblem; other activations derived; p3: TIAM] */
 AM_MAP_FN(box_z)
 {
     AM_MAP_UNUSED;
     const float m = x[0] + r;
     const float lo = am_act_lower(act, x[1] - c[0]), hi = am_act_upper(act, x[1] + c[0]);
-    const float z = am_clip(m, lo, hi), e = z - m, d = z - x[2];
+    const float plus = am_clip(m, lo, hi), over = c[1] * (plus - x[2]);
+    const float z = over != 0.0f ? am_clip(plus + over, lo, hi) : plus; /* lo > hi: clipping twice would switch ends */
+    const float e = z - m, d = z - x[2];
     y[0] = z;
     s[0] = e * e;
     s[1] = d * d;
+}
+/* Hidden z step with p1 != p2: as box_z from m + (p1 - p2) (z_old - z_prev). x = p, a, z_old, z_prev; c = eps, p1 - p2, p3.
+ * y = z, z_old. Sums (z - m)^2, (z - z_old)^2 and (z - m)^2 - (z_old - m)^2 without cancellation. [TIAM, derived] */
+AM_MAP_FN(box_z_inertial)
+{
+    AM_MAP_UNUSED;
+    const float m = x[0] + r, old = x[2];
+    const float lo = am_act_lower(act, x[1] - c[0]), hi = am_act_upper(act, x[1] + c[0]);
+    const float plus = am_clip(m + c[1] * (old - x[3]), lo, hi), over = c[2] * (plus - old);
+    const float z = over != 0.0f ? am_clip(plus + over, lo, hi) : plus;
+    const float e = z - m, d = z - old;
+    y[0] = z;
+    y[1] = old;
+    s[0] = e * e;
+    s[1] = d * d;
+    s[2] = d * (e + (old - m));
+}
+/* argmin_u 1/2 (max(u, 0) - a)^2 + g/2 (u - b)^2, any sign of a: the better of the best u >= 0 and the best u <= 0.
+ * [BCD, Zeng et al. 2019] */
+AM_FN float am_reluprox(float a, float b, float g)
+{
+    const float up = (a + g * b) / (1.0f + g), p = up > 0.0f ? up : 0.0f, m = b < 0.0f ? b : 0.0f;
+    const float at_p = (p - a) * (p - a) + g * (p - b) * (p - b), at_m = a * a + g * (m - b) * (m - b);
+    return at_p < at_m ? p : m;
+}
+/* Hidden z step of the ReLU splittings: z = reluprox(a, m + k (z_old - m), g), m = p + r. x = p, a, z_old; c = g, k with
+ * g = (rho + alpha)/gamma, k = alpha/(rho + alpha); alpha is the prox weight.
+ * Sums (z - m)^2, (z - z_old)^2, (a - h(z))^2; max |a - h(z)|. */
+AM_MAP_FN(reluprox_z)
+{
+    AM_MAP_UNUSED;
+    const float m = x[0] + r, z = am_reluprox(x[1], m + c[1] * (x[2] - m), c[0]);
+    const float e = z - m, d = z - x[2], f = x[1] - (z > 0.0f ? z : 0.0f);
+    y[0] = z;
+    s[0] = e * e;
+    s[1] = d * d;
+    s[2] = f * f;
+    *mx = fabsf(f);
 }
 /* Output z step for R = 1/2 ||z - y||^2: z = (y + rho m)/(1 + rho). x = p, y, z_old; c = rho.
  * Sums (z - y)^2, (z - m)^2, (z - z_old)^2. */
@@ -247,19 +315,49 @@ AM_MAP_FN(residual_ahead)
     y[0] = x[0] + r - x[1] + c[0] * d;
     s[0] = d * d;
 }
-/* a step: abar = a + w (a - a_prev), a+ = clip(abar - g/lambda, h(z) - eps, h(z) + eps), g = W'R.
- * x = a, a_prev, g, z; c = w, 1/lambda, eps. Sums g (a+ - a), (a+ - abar)^2, (a+ - a)^2; max |a+ - h(z)|. */
+/* a step: with D = a - a_prev, a+ = clip(a + p1 D - g/lambda, h(z) - eps, h(z) + eps), over-relaxed and clipped again,
+ * clip(a+ + p3 (a+ - a)); g = W'R at abar = a + p2 D. mDLAM: p1 = p2 = w, p3 = 0.
+ * x = a, a_prev, g, z; c = p1, 1/lambda, eps, p2, p3. Sums g (new - a), (new - abar)^2, (new - a)^2; max |new - h(z)|.
+ * [mDLAM and TIAM, a subproblems] */
 AM_MAP_FN(a_step)
 {
     AM_MAP_UNUSED;
-    const float ahead = x[0] + c[0] * (x[0] - x[1]), h = am_act_h(act, x[3]);
-    const float a = am_clip(ahead - c[1] * x[2], h - c[2], h + c[2]);
-    const float d = a - x[0], e = a - ahead;
+    const float back = x[0] - x[1], h = am_act_h(act, x[3]), lo = h - c[2], hi = h + c[2];
+    const float plus = am_clip(x[0] + c[0] * back - c[1] * x[2], lo, hi);
+    const float a = am_clip(plus + c[4] * (plus - x[0]), lo, hi);
+    const float d = a - x[0], e = a - (x[0] + c[3] * back);
     y[0] = a;
     s[0] = x[2] * d;
     s[1] = e * e;
     s[2] = d * d;
     *mx = fabsf(a - h);
+}
+/* Prox-linear a step of the splittings: a <- a - (g + k (a - h(z)))/tau, g = W'R. x = a, g, z; c = 1/tau, k (tau and k
+ * relative to the weight of R). Sums as a_moved, and g (change). [dlADMM, a subproblem; majoriser derived] */
+AM_MAP_FN(a_gradient)
+{
+    AM_MAP_UNUSED;
+    const float h = am_act_h(act, x[2]), d = -c[0] * (x[1] + c[1] * (x[0] - h)), f = x[0] + d - h;
+    y[0] = x[0] + d;
+    s[0] = d * d;
+    s[1] = f * f;
+    s[2] = x[1] * d;
+    *mx = fabsf(f);
+}
+/* Right-hand side of the exact a step: W'(z - b) + k h(z_l) + k2 a. x = W'(z - b), z_l, a; c = k, k2. */
+AM_MAP_FN(a_exact_target)
+{
+    AM_MAP_UNUSED;
+    y[0] = x[0] + c[0] * am_act_h(act, x[1]) + c[1] * x[2];
+}
+/* What an exact a step did. x = a, a_old, z. Sums (a - a_old)^2, (a - h(z))^2; max |a - h(z)|. */
+AM_MAP_FN(a_moved)
+{
+    AM_MAP_UNUSED;
+    const float d = x[0] - x[1], f = x[0] - am_act_h(act, x[2]);
+    s[0] = d * d;
+    s[1] = f * f;
+    *mx = fabsf(f);
 }
 /* G = rho (u - B) + mu W with u = W A + b s_a'. x = u, B, W; c = rho, mu. Sum G^2. */
 AM_MAP_FN(gradient_w)
@@ -327,6 +425,71 @@ AM_MAP_FN(bias_mean)
     s[0] = d * d;
 }
 
+/* Gradient of the squared loss at the output: d = c (p + r - y). x = p, y; c = scale. Sum (p + r - y)^2. */
+AM_MAP_FN(output_gradient)
+{
+    AM_MAP_UNUSED;
+    const float d = x[0] + r - x[1];
+    y[0] = c[0] * d;
+    s[0] = d * d;
+}
+/* Back-propagation through h: d = q h'(z) with h' from a = h(z). x = q (= W'd of the layer above), a. */
+AM_MAP_FN(back)
+{
+    AM_MAP_UNUSED;
+    y[0] = x[0] * am_act_dh_of_a(act, x[1]);
+}
+/* Heavy ball: u+ = beta u + g + mu w, w+ = w - rate u+. x = g, w, u; c = rate, beta, mu; y = w+, u+. */
+AM_MAP_FN(momentum)
+{
+    AM_MAP_UNUSED;
+    y[1] = c[1] * x[2] + (x[0] + c[2] * x[1]);
+    y[0] = x[1] - c[0] * y[1];
+}
+/* Adam (Kingma, Ba 2015): g' = g + mu w, m+ = b1 m + (1 - b1) g', v+ = b2 v + (1 - b2) g'^2,
+ * w+ = w - rate m+/(sqrt(v+) k + eps), where rate holds 1/(1 - b1^t) and k = 1/sqrt(1 - b2^t).
+ * x = g, w, m, v; c = rate, b1, b2, k, eps, mu; y = w+, m+, v+. */
+AM_MAP_FN(adam)
+{
+    AM_MAP_UNUSED;
+    const float g = x[0] + c[5] * x[1];
+    y[1] = c[1] * x[2] + (1.0f - c[1]) * g;
+    y[2] = c[2] * x[3] + (1.0f - c[2]) * (g * g);
+    y[0] = x[1] - c[0] * y[1] / (sqrtf(y[2] > 0.0f ? y[2] : 0.0f) * c[3] + c[4]);
+}
+/* Copy with the change it makes: y = x0 (usually over x1). x = new, old. Sum (new - old)^2. */
+AM_MAP_FN(change)
+{
+    AM_MAP_UNUSED;
+    const float d = x[0] - x[1];
+    y[0] = x[0];
+    s[0] = d * d;
+}
+
+/* b+ = mean + (p1 - p2) (b - b_prev), over-relaxed: b+ + p3 (b+ - b), mean = (s_z - W s_a)/n. x = s_z, W s_a, b, b_prev;
+ * c = 1/n, p1 - p2, p3. y = new b, old b. Sums (new - b)^2 and (new - mean)^2 - (b - mean)^2 without cancellation. [TIAM] */
+AM_MAP_FN(bias_inertial)
+{
+    AM_MAP_UNUSED;
+    const float mean = c[0] * (x[0] - x[1]), old = x[2];
+    const float plus = mean + c[1] * (old - x[3]), b = plus + c[2] * (plus - old), d = b - old;
+    y[0] = b;
+    y[1] = old;
+    s[0] = d * d;
+    s[1] = d * ((b - mean) + (old - mean));
+}
+/* Scaled multiplier v = u/rho of z = m, m = p + r: v <- v + (z - m), and the target t = z + v that m is drawn to.
+ * x = z, p, v. y = v, t. Sums (z - m)^2 and v (z - m). [dlADMM, dual step] */
+AM_MAP_FN(dual)
+{
+    AM_MAP_UNUSED;
+    const float e = x[0] - x[1] - r, v = x[2] + e;
+    y[0] = v;
+    y[1] = x[0] + v;
+    s[0] = e * e;
+    s[1] = v * e;
+}
+
 /* ------------------------------------------------------------------------------------------ formulas on scalars */
 
 #define AM_SCALAR_MAX_IN 6
@@ -346,7 +509,13 @@ AM_MAP_FN(bias_mean)
     X(CHANGE_W_SAMPLE, change_w_sample, 6)                                                                   \
     X(CHANGE_A, change_a, 5)                                                                                 \
     X(NOT_DECREASED, not_decreased, 1)                                                                       \
-    X(SAFE_INVERSE, safe_inverse, 2)
+    X(INERTIA_REACH, inertia_reach, 5)                                                                       \
+    X(INERTIA_LENGTH, inertia_length, 2)                                                                     \
+    X(MAJORISER, majoriser, 3)                                                                               \
+    X(SAFE_INVERSE, safe_inverse, 2)                                                                         \
+    X(COSINE, cosine, 3)                                                                                     \
+    X(ADAM_RATE, adam_rate, 3)                                                                               \
+    X(ADAM_SCALE, adam_scale, 2)
 
 #define AM_ENUM_SCALAR(ID, name, n_in) AM_SCALAR_##ID,
 typedef enum am_scalar_id { AM_SCALARS(AM_ENUM_SCALAR) AM_N_SCALARS } am_scalar_id;
@@ -400,6 +569,25 @@ AM_FN double am_scalar_not_decreased(const double *x) { return x[0] < 0.0 ? 0.0 
 /* 1/(margin x), 0 for x = 0. x = value, margin. */
 AM_FN double am_scalar_safe_inverse(const double *x) { return x[0] > 0.0 ? 1.0 / (x[0] * x[1]) : 0.0; }
 
+/* Learning rate that falls as half a cosine from x0 at step 1 to 0 after the last. x = rate, step (1, 2, ...), steps. */
+AM_FN double am_scalar_cosine(const double *x)
+{
+    const double done = x[2] > 0.0 ? (x[1] - 1.0) / x[2] : 1.0;
+    return done < 1.0 ? 0.5 * x[0] * (1.0 + cos(3.14159265358979323846 * done)) : 0.0;
+}
+/* rate/(1 - b1^t): Adam's rate with the correction of the first moment. x = rate, b1, t. */
+AM_FN double am_scalar_adam_rate(const double *x) { return x[0] / (1.0 - pow(x[1], x[2])); }
+/* 1/sqrt(1 - b2^t): the correction of the second moment's root. x = b2, t. */
+AM_FN double am_scalar_adam_scale(const double *x) { return 1.0 / sqrt(1.0 - pow(x[0], x[1])); }
+
+/* Coefficient of D = W - W_prev in a whole TIAM weight step: (1 + p3) (p1 + mu (p2 - p1)/theta), theta including mu.
+ * x = p1, p2, p3, mu, 1/theta. [TIAM, prox of the ridge; derived] */
+AM_FN double am_scalar_inertia_reach(const double *x) { return (1.0 + x[2]) * (x[0] + x[3] * (x[1] - x[0]) * x[4]); }
+/* Coefficient of -G in the same step: (1 + p3)/theta. x = p3, 1/theta. */
+AM_FN double am_scalar_inertia_length(const double *x) { return (1.0 + x[0]) * x[1]; }
+/* 1/tau of a prox-linear a step, relative to the weight of R: tau = margin lambda_max(W'W) + k. x = lambda, margin, k. */
+AM_FN double am_scalar_majoriser(const double *x) { return 1.0 / (x[0] * x[1] + x[2]); }
+
 /* ------------------------------------------------------------------------------------------------ column formulas */
 
 /** log sum_i exp(z_i + r_i) of one column, and softmax weights into p (may be NULL). r may be NULL. */
@@ -419,6 +607,17 @@ AM_FN double am_log_sum_exp(size_t n, const float *z, const float *r, float *p)
     if (p)
         for (size_t i = 0; i < n; i++) p[i] = (float)(p[i] / sum);
     return (double)top + log(sum);
+}
+
+/** d = scale (softmax(z) - e_y) of one column, z = p + r (d may be p). Returns the loss lse(z) - z_y. */
+AM_FN double am_softmax_gradient(size_t n, const float *p, const float *r, size_t y, float scale, float *d)
+{
+    const float at_label = p[y] + r[y];
+    const double loss = am_log_sum_exp(n, p, r, d) - (double)at_label;
+    double others = 0.0;
+    for (size_t i = 0; i < n; i++) others += i == y ? 0.0 : (double)d[i];
+    for (size_t i = 0; i < n; i++) d[i] = scale * (i == y ? -(float)others : d[i]);
+    return loss;
 }
 
 /** Objective of the cross-entropy prox along z + t d: lse(z + t d) - (z + t d)_y + rho/2 ||z + t d - m||^2. */
