@@ -173,16 +173,23 @@ altmin_error am_backend_open(am_ctx **out, am_backend_kind kind, const am_open_o
 void am_backend_close(am_ctx *ctx)
 {
     if (!ctx) return;
+    for (size_t i = 0; i < ctx->n_blocks; i++) ctx->ops->release(ctx, ctx->block[i]);
     ctx->ops->close(ctx);
+    free(ctx->block);
     free(ctx);
 }
 
 altmin_error am_memory_take(am_ctx *ctx, void **memory, size_t n_bytes, altmin_status *st)
 {
+    *memory = NULL;
+    void **block = realloc(ctx->block, (ctx->n_blocks + 1) * sizeof *block);
+    if (!block) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory to keep account of memory");
+    ctx->block = block;
     *memory = ctx->ops->alloc(ctx, n_bytes ? n_bytes : 64);
     if (!*memory)
         return am_fail(st, ALTMIN_ERR_MEMORY, "backend %s cannot give %.1f MiB of memory", ctx->ops->name,
                        (double)n_bytes / 1048576.0);
+    ctx->block[ctx->n_blocks++] = *memory;
     ctx->taken_bytes += n_bytes;
     return ALTMIN_OK;
 }
@@ -190,6 +197,11 @@ altmin_error am_memory_take(am_ctx *ctx, void **memory, size_t n_bytes, altmin_s
 void am_memory_release(am_ctx *ctx, void *memory, size_t n_bytes)
 {
     if (!memory) return;
+    for (size_t i = 0; i < ctx->n_blocks; i++)
+        if (ctx->block[i] == memory) {
+            ctx->block[i] = ctx->block[--ctx->n_blocks];
+            break;
+        }
     ctx->ops->release(ctx, memory);
     ctx->taken_bytes -= n_bytes;
 }

@@ -141,6 +141,8 @@ struct am_ctx {
     size_t n_threads;
     size_t n_slots;
     size_t taken_bytes;    /* memory taken so far */
+    void **block;          /* n_blocks pieces of memory taken and not released: close releases them */
+    size_t n_blocks;
     size_t n_jitter;       /* factorizations that needed a larger ridge */
     am_op_stat stat[AM_N_OPS];
     am_product_stat product[AM_MAX_PRODUCT_STATS];
