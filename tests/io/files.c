@@ -46,7 +46,8 @@ const char *file_path(const char *name)
 const char *file_write(const char *name, const void *bytes, size_t n_bytes)
 {
     const char *path = file_path(name);
-    unlink(path); /* ext4 waits for the disk when a file is truncated and written anew, but not for a new one */
+    unlink(path); /* a new file is cheap, but ext4 waits for the disk when an old one is truncated and
+                     rewritten */
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(bytes, 1, n_bytes, f), n_bytes);

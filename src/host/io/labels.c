@@ -10,19 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "host/io/words.h"
 
 enum { TASK_AUTO = -1, TASK_CLASSES = 0, TASK_REGRESSION = 1, TASK_UNLABELLED = 2 };
 enum { MAX_AUTO_CLASSES = 1000, MAX_NAME_BYTES = 1000 };
 
 typedef enum word_kind { WORD_INTEGER, WORD_REAL, WORD_MISSING, WORD_TEXT } word_kind;
 
-/* A distinct label text. */
+/* What is known about a distinct label text. */
 typedef struct word {
-    size_t at; /* in the arena, NUL-terminated */
-    size_t line, column;
+    size_t line, column; /* where it came first */
+    size_t n;            /* bytes */
     int64_t integer;
     float value;
-    uint32_t n, hash;
     int32_t class_id; /* final class; given at once when the classes are prescribed */
     word_kind kind;
 } word;
@@ -38,13 +38,15 @@ struct am_labels {
     int32_t *id;   /* word number per sample */
     float *value;  /* per sample */
     size_t id_capacity, value_capacity;
-    char *arena;
-    size_t n_arena, arena_capacity;
-    word *words;
-    size_t n_words, words_capacity;
-    uint32_t *slot; /* hash table of word number + 1, n_slots a power of two, 0 empty */
-    size_t n_slots;
+    am_words words;
+    word *word; /* words.n of them */
+    size_t word_capacity;
 };
+
+static const char *word_text(const am_labels *labels, const word *w)
+{
+    return am_words_text(&labels->words, (size_t)(w - labels->word), NULL);
+}
 
 static altmin_error fail_memory(const am_labels *labels, altmin_status *st)
 {
@@ -62,68 +64,6 @@ static const char *place_of(char out[80], const am_labels *labels, size_t line, 
     else
         snprintf(out, 80, "line %zu", line);
     return out;
-}
-
-/* ---- interning ---- */
-
-static uint32_t hash_text(const char *text, size_t n)
-{
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < n; ++i) hash = (hash ^ (unsigned char)text[i]) * 16777619u;
-    return hash;
-}
-
-static void place_word(uint32_t *slot, size_t n_slots, uint32_t hash, uint32_t number)
-{
-    size_t i = hash & (n_slots - 1);
-    while (slot[i]) i = (i + 1) & (n_slots - 1);
-    slot[i] = number + 1;
-}
-
-static int grow_table(am_labels *labels)
-{
-    if (labels->n_words * 2 < labels->n_slots) return 0;
-    size_t n_slots = labels->n_slots ? labels->n_slots * 2 : 64;
-    uint32_t *slot = calloc(n_slots, sizeof *slot);
-    if (!slot) return 1;
-    for (size_t i = 0; i < labels->n_words; ++i)
-        place_word(slot, n_slots, labels->words[i].hash, (uint32_t)i);
-    free(labels->slot);
-    labels->slot = slot;
-    labels->n_slots = n_slots;
-    return 0;
-}
-
-/* Number of a text seen before, or -1. */
-static int32_t find_word(const am_labels *labels, const char *text, size_t n, uint32_t hash)
-{
-    if (!labels->n_slots) return -1;
-    for (size_t i = hash & (labels->n_slots - 1); labels->slot[i]; i = (i + 1) & (labels->n_slots - 1)) {
-        const word *w = &labels->words[labels->slot[i] - 1];
-        if (w->hash == hash && w->n == n && memcmp(labels->arena + w->at, text, n) == 0)
-            return (int32_t)(labels->slot[i] - 1);
-    }
-    return -1;
-}
-
-static int copy_to_arena(am_labels *labels, const char *text, size_t n, size_t *at)
-{
-    if (am_reserve(&labels->arena, labels->n_arena + n + 1, &labels->arena_capacity, 1)) return 1;
-    *at = labels->n_arena;
-    memcpy(labels->arena + *at, text, n);
-    labels->arena[*at + n] = '\0';
-    labels->n_arena += n + 1;
-    return 0;
-}
-
-static altmin_error add_word(am_labels *labels, const char *text, word *w, altmin_status *st)
-{
-    if (labels->n_words >= INT32_MAX || grow_table(labels) || copy_to_arena(labels, text, w->n, &w->at) ||
-        am_reserve(&labels->words, labels->n_words + 1, &labels->words_capacity, sizeof *labels->words))
-        return fail_memory(labels, st);
-    place_word(labels->slot, labels->n_slots, w->hash, (uint32_t)labels->n_words);
-    labels->words[labels->n_words++] = *w;
-    return ALTMIN_OK;
 }
 
 /* ---- what a text is ---- */
@@ -219,10 +159,10 @@ static altmin_error fail_unknown_class(const am_labels *labels, const char *text
 /* A missing-value word ("NA") among numbers is a missing label; only among words it can be a name. */
 static altmin_error check_no_missing(const am_labels *labels, altmin_status *st)
 {
-    for (size_t i = 0; i < labels->n_words; ++i) {
-        const word *w = &labels->words[i];
+    for (size_t i = 0; i < labels->words.n; ++i) {
+        const word *w = &labels->word[i];
         if (w->kind == WORD_MISSING)
-            return fail_missing(labels, labels->arena + w->at, w->n, w->line, w->column, st);
+            return fail_missing(labels, word_text(labels, w), w->n, w->line, w->column, st);
     }
     return ALTMIN_OK;
 }
@@ -232,7 +172,7 @@ static altmin_error decide_task(am_labels *labels, const char *text, const word 
 {
     if (w->kind == WORD_REAL && labels->has_text) return fail_mixed(labels, text, w, st);
     labels->has_text |= w->kind == WORD_TEXT;
-    if (w->kind != WORD_REAL && labels->n_words < MAX_AUTO_CLASSES) return ALTMIN_OK;
+    if (w->kind != WORD_REAL && labels->words.n < MAX_AUTO_CLASSES) return ALTMIN_OK;
     if (labels->has_text) return fail_many_words(labels, text, w, st);
     if (w->kind == WORD_MISSING) return fail_missing(labels, text, w->n, w->line, w->column, st);
     labels->interning = 0;
@@ -287,19 +227,19 @@ altmin_error am_labels_add(am_labels *labels, const char *text, size_t n, size_t
         labels->n += 1;
         return ALTMIN_OK;
     }
-    word fresh = {.line = line, .column = column, .n = (uint32_t)n};
+    word fresh = {.line = line, .column = column, .n = n};
     int32_t number = -1;
-    if (n > UINT32_MAX) return fail_missing(labels, text, 40, line, column, st);
     if (labels->interning) {
-        fresh.hash = hash_text(text, n);
-        number = find_word(labels, text, n, fresh.hash);
-        if (number >= 0) return push(labels, number, labels->words[number].value, st);
+        number = am_words_find(&labels->words, text, n);
+        if (number >= 0) return push(labels, number, labels->word[number].value, st);
     }
     altmin_error code = check_new_word(labels, text, &fresh, st);
     if (code) return code;
     if (labels->interning) {
-        number = (int32_t)labels->n_words;
-        if ((code = add_word(labels, text, &fresh, st))) return code;
+        if (am_reserve(&labels->word, labels->words.n + 1, &labels->word_capacity, sizeof *labels->word) ||
+            (number = am_words_add(&labels->words, text, n)) < 0)
+            return fail_memory(labels, st);
+        labels->word[number] = fresh;
     }
     return push(labels, number, fresh.value, st);
 }
@@ -321,8 +261,8 @@ size_t am_labels_count(const am_labels *labels)
 static const am_labels *sort_context(const void *a, const void *b, const word **x, const word **y, void *user)
 {
     const am_labels *labels = user;
-    *x = &labels->words[*(const int32_t *)a];
-    *y = &labels->words[*(const int32_t *)b];
+    *x = &labels->word[*(const int32_t *)a];
+    *y = &labels->word[*(const int32_t *)b];
     return labels;
 }
 
@@ -330,7 +270,7 @@ static int by_text(const void *a, const void *b, void *user)
 {
     const word *x, *y;
     const am_labels *labels = sort_context(a, b, &x, &y, user);
-    return strcmp(labels->arena + x->at, labels->arena + y->at);
+    return strcmp(word_text(labels, x), word_text(labels, y));
 }
 
 static int by_integer(const void *a, const void *b, void *user)
@@ -353,8 +293,8 @@ static int by_value(const void *a, const void *b, void *user)
 static word_kind kind_of_classes(const am_labels *labels)
 {
     word_kind kind = WORD_INTEGER;
-    for (size_t i = 0; i < labels->n_words; ++i)
-        if (labels->words[i].kind > kind) kind = labels->words[i].kind;
+    for (size_t i = 0; i < labels->words.n; ++i)
+        if (labels->word[i].kind > kind) kind = labels->word[i].kind;
     return kind;
 }
 
@@ -367,7 +307,7 @@ static void write_name(char out[MAX_NAME_BYTES + 1], const am_labels *labels, co
              w->value == (float)(int64_t)w->value)
         snprintf(out, MAX_NAME_BYTES + 1, "%" PRId64, (int64_t)w->value);
     else
-        snprintf(out, MAX_NAME_BYTES + 1, "%s", labels->arena + w->at);
+        snprintf(out, MAX_NAME_BYTES + 1, "%s", word_text(labels, w));
 }
 
 static int same_class(const word *x, const word *y, word_kind kind)
@@ -381,15 +321,15 @@ static int same_class(const word *x, const word *y, word_kind kind)
 static size_t assign_classes(am_labels *labels, int32_t *order, word_kind kind)
 {
     size_t n_classes = 0;
-    for (size_t i = 0; i < labels->n_words; ++i) order[i] = (int32_t)i;
-    qsort_r(order, labels->n_words, sizeof *order,
+    for (size_t i = 0; i < labels->words.n; ++i) order[i] = (int32_t)i;
+    qsort_r(order, labels->words.n, sizeof *order,
             kind == WORD_INTEGER ? by_integer
             : kind == WORD_REAL  ? by_value
                                  : by_text,
             labels);
-    for (size_t i = 0; i < labels->n_words; ++i) {
-        word *w = &labels->words[order[i]];
-        if (n_classes == 0 || !same_class(&labels->words[order[n_classes - 1]], w, kind))
+    for (size_t i = 0; i < labels->words.n; ++i) {
+        word *w = &labels->word[order[i]];
+        if (n_classes == 0 || !same_class(&labels->word[order[n_classes - 1]], w, kind))
             order[n_classes++] = order[i];
         w->class_id = (int32_t)(n_classes - 1);
     }
@@ -403,7 +343,7 @@ static altmin_error make_names(am_labels *labels, altmin_data *data, const int32
     char text[MAX_NAME_BYTES + 1];
     size_t n_bytes = 0;
     for (size_t i = 0; i < n; ++i) {
-        write_name(text, labels, &labels->words[order[i]], kind);
+        write_name(text, labels, &labels->word[order[i]], kind);
         n_bytes += sizeof(char *) + strlen(text) + 1;
     }
     char **name = malloc(n_bytes);
@@ -411,7 +351,7 @@ static altmin_error make_names(am_labels *labels, altmin_data *data, const int32
     if (code) return code;
     char *at = (char *)(name + n);
     for (size_t i = 0; i < n; ++i) {
-        write_name(text, labels, &labels->words[order[i]], kind);
+        write_name(text, labels, &labels->word[order[i]], kind);
         name[i] = at;
         at = stpcpy(at, text) + 1;
     }
@@ -429,7 +369,7 @@ static altmin_error name_classes(am_labels *labels, altmin_data *data, altmin_st
     word_kind kind = kind_of_classes(labels);
     altmin_error code = kind == WORD_TEXT ? ALTMIN_OK : check_no_missing(labels, st);
     if (code) return code;
-    int32_t *order = malloc(labels->n_words * sizeof *order);
+    int32_t *order = malloc(labels->words.n * sizeof *order);
     if (!order) return fail_memory(labels, st);
     size_t n_classes = assign_classes(labels, order, kind);
     code = make_names(labels, data, order, n_classes, kind, st);
@@ -441,7 +381,7 @@ static altmin_error finish_classes(am_labels *labels, altmin_data *data, altmin_
 {
     altmin_error code = name_classes(labels, data, st);
     if (code) return code;
-    for (size_t j = 0; j < labels->n; ++j) labels->id[j] = labels->words[labels->id[j]].class_id;
+    for (size_t j = 0; j < labels->n; ++j) labels->id[j] = labels->word[labels->id[j]].class_id;
     int32_t *fitted = realloc(labels->id, labels->n * sizeof *fitted);
     data->label = fitted ? fitted : labels->id;
     labels->id = NULL;
@@ -471,8 +411,7 @@ void am_labels_free(am_labels *labels)
     if (!labels) return;
     free(labels->id);
     free(labels->value);
-    free(labels->arena);
-    free(labels->words);
-    free(labels->slot);
+    am_words_free(&labels->words);
+    free(labels->word);
     free(labels);
 }
