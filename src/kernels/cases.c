@@ -276,7 +276,7 @@ static int build_columns(am_rig *rig, altmin_status *st)
 static int build_map(am_rig *rig, altmin_status *st)
 {
     static const char *const in_name[AM_MAP_MAX_IN] = {"x0", "x1", "x2", "x3", "x4", "x5"};
-    static const char *const out_name[AM_MAP_MAX_OUT] = {"y0", "y1"};
+    static const char *const out_name[] = {"y0", "y1", "y2"};
     const am_case *c = &rig->run;
     const am_map_signature *sig = am_map_signature_of(c->map);
     rig->n_sums = (size_t)(sig->n_sum + sig->n_max), rig->n_coef = (size_t)sig->n_coef;

@@ -35,7 +35,7 @@ size_t am_n_case_kinds(void);
  * m x m. solve_right: B n x m, factor of m x m. norm2: W m x n. All others: matrices m x n. */
 am_case am_case_kind(size_t i);
 
-#define AM_CASE_MAX_OPERANDS 10
+#define AM_CASE_MAX_OPERANDS 12
 #define AM_CASE_MAX_SUMS     (AM_MAP_MAX_SUM + 1)
 #define AM_CASE_GUARD        64         /* floats of AM_CASE_SENTINEL on both sides of every operand */
 #define AM_CASE_SENTINEL     0x7fc0dead /* a NaN */

@@ -4,10 +4,10 @@
  * inside OpenBLAS, and tiles are cut so that their operands stay in cache.
  *
  * C = op(A) op(B) is cut in up to three ways:
- *   tiles of C         a few hundred columns each (forward products: C is as long as there are samples);
- *   slices of the sum  when C is small and the sum long (z a', Gram matrices: the sum runs over samples).
- * Every slice has its own C; they are added in order; steps              inside a slice the sum proceeds in
- * short steps, which keeps what OpenBLAS packs in cache. */
+ * - tiles of C, a few hundred columns each (forward products: C is as long as there are samples);
+ * - slices of the sum, when C is small and the sum long (z a', Gram matrices: the sum runs over samples).
+ * Every slice has its own C; they are added in order;
+ * - steps: inside a slice the sum proceeds in short steps, which keeps what OpenBLAS packs in cache. */
 #include "kernels/cpu.h"
 
 #include <cblas.h>

@@ -238,25 +238,59 @@ static void check_row_sums(const am_rig *rig, const am_result *got, size_t eleme
     }
 }
 
+/* The element an operand's name and place stand for, as the op saw it. */
+static double seen(const am_rig *rig, const char *name, size_t e)
+{
+    for (size_t i = 0; i < rig->n_operands; i++)
+        if (strcmp(rig->operand[i].name, name) == 0)
+            return (double)initial_values(rig, i)[e % am_mat_len(rig->operand[i].mat)];
+    return 0.0;
+}
+
+/* reluprox jumps where its two candidates are equally good, and rounding decides. Number of elements where
+ * got took the other candidate; each must be as good as ref's. 0 for maps that are continuous. */
+static size_t count_ties(const am_rig *rig, size_t i, const am_result *got, const am_result *ref,
+                         double scale)
+{
+    if (rig->run.map != AM_MAP_RELUPROX_Z) return 0;
+    size_t n = 0;
+    for (size_t e = 0; e < am_mat_len(rig->operand[i].mat); e++) {
+        const double z[2] = {(double)values(rig, got, i)[e], (double)values(rig, ref, i)[e]};
+        if (fabs(z[0] - z[1]) <= 8.0 * eps * scale) continue;
+        const double a = seen(rig, "x1", e), m = seen(rig, "x0", e) + seen(rig, "row", e % rig->run.m);
+        const double b = m + rig->coefficient[1] * (seen(rig, "x2", e) - m), g = rig->coefficient[0];
+        double value[2];
+        for (int k = 0; k < 2; k++) {
+            const double h = z[k] > 0.0 ? z[k] : 0.0;
+            value[k] = (h - a) * (h - a) + g * (z[k] - b) * (z[k] - b);
+        }
+        if (!(value[0] <= value[1] + 16.0 * eps * scale * scale)) return 0; /* the element check reports it */
+        n++;
+    }
+    return n;
+}
+
 /* Operands are at most 2 in size and coefficients below 1, so every intermediate of a map is at most twice
  * the number of its operands, unless its result is larger still (the inverse of a leaky slope). */
 static void check_map(const am_rig *rig, const am_result *got, const am_result *ref)
 {
     const am_map_signature *sig = am_map_signature_of(rig->run.map);
     const double scale = 2.0 * (sig->n_in + sig->has_row + 1), n = (double)rig->run.m * (double)rig->run.n;
-    size_t first_out = AM_CASE_MAX_OPERANDS;
+    size_t first_out = AM_CASE_MAX_OPERANDS, n_ties = 0;
     for (size_t i = 0; i < rig->n_operands; i++) {
         if (!rig->operand[i].is_output) continue;
         if (strcmp(rig->operand[i].name, "row sums") == 0) {
             check_row_sums(rig, got, first_out, i);
             continue;
         }
-        expect_elements_close(rig, i, got, ref, 8.0, scale);
+        n_ties = count_ties(rig, i, got, ref, scale);
+        if (!n_ties) expect_elements_close(rig, i, got, ref, 8.0, scale);
         if (first_out == AM_CASE_MAX_OPERANDS) first_out = i;
     }
+    const double freedom = (double)n_ties * scale * scale;
     for (size_t k = 0; k < (size_t)sig->n_sum; k++)
-        expect_sum_close(rig, k, got, ref, 16.0 * eps * (fabs(ref->sum[k]) + n * scale * scale));
-    if (sig->n_max) expect_sum_close(rig, (size_t)sig->n_sum, got, ref, 8.0 * eps * scale);
+        expect_sum_close(rig, k, got, ref, freedom + 16.0 * eps * (fabs(ref->sum[k]) + n * scale * scale));
+    if (sig->n_max) expect_sum_close(rig, (size_t)sig->n_sum, got, ref, freedom + 8.0 * eps * scale);
 }
 
 /* Entries are at most 4 in size, so lse is at most 4 + log m. */
