@@ -46,9 +46,9 @@ typedef struct am_read_options {
     size_t n_features; /* LIBSVM: force this many features (0: the largest index seen) */
     char **class_name; /* map labels onto these n_classes names (a model's), unknown ones are an error */
     size_t n_classes;
-    const char
-        *labels_path; /* NPY/IDX: the file that holds the labels (NULL: derived from the standard names,
-                         e.g. train-images-idx3-ubyte -> train-labels-idx1-ubyte, X.npy -> y.npy) */
+    /* NPY/IDX: the file that holds the labels. NULL: the one beside it with the usual name, if it is there
+     * (train-images-idx3-ubyte -> train-labels-idx1-ubyte, X.npy -> y.npy, X_train.npy -> y_train.npy). */
+    const char *labels_path;
 } am_read_options;
 
 am_read_options am_read_options_default(void);
