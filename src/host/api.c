@@ -1,7 +1,10 @@
 /* Public names that belong to no part in particular. */
 #include "altmin/altmin.h"
 
-const char *altmin_version(void) { return ALTMIN_VERSION; }
+const char *altmin_version(void)
+{
+    return ALTMIN_VERSION;
+}
 
 const char *altmin_error_name(altmin_error code)
 {

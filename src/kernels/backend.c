@@ -1,5 +1,6 @@
-/* The seam itself: opening a table by name, shape checks, sticky errors, counting and timing. Each am_* function checks
- * what its doc comment promises, drops work on empty matrices, and calls the table. No arithmetic on matrices here. */
+/* The seam itself: opening a table by name, shape checks, sticky errors, counting and timing. Each am_*
+ * function checks what its doc comment promises, drops work on empty matrices, and calls the table. No
+ * arithmetic on matrices here. */
 #include "kernels/backend.h"
 
 #include <stdarg.h>
@@ -8,13 +9,17 @@
 #include <string.h>
 #include <time.h>
 
-/* ---------------------------------------------------------------------------------------------- generated tables */
+/* ---------------------------------------------------------------------------------------------- generated
+ * tables */
 
 #define AM_SIGNATURE(ID, name, uses_act, n_in, has_row, n_coef, n_out, n_sum, n_max)                         \
     {#name, uses_act, n_in, has_row, n_coef, n_out, n_sum, n_max},
 static const am_map_signature map_signatures[AM_N_MAPS] = {AM_MAPS(AM_SIGNATURE)};
 
-const am_map_signature *am_map_signature_of(am_map_id id) { return &map_signatures[id]; }
+const am_map_signature *am_map_signature_of(am_map_id id)
+{
+    return &map_signatures[id];
+}
 
 #define AM_N_IN(ID, name, n_in) n_in,
 int am_scalar_n_in(am_scalar_id id)
@@ -50,7 +55,8 @@ void am_ctx_fail(am_ctx *ctx, altmin_error code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    am_fail(&ctx->status, code, "backend %s%s%s: %s", ctx->ops->name, ctx->label[0] ? ", " : "", ctx->label, text);
+    am_fail(&ctx->status, code, "backend %s%s%s: %s", ctx->ops->name, ctx->label[0] ? ", " : "", ctx->label,
+            text);
 }
 
 altmin_error am_ctx_status(const am_ctx *ctx, altmin_status *st)
@@ -67,14 +73,18 @@ void am_label(am_ctx *ctx, const char *format, ...)
     va_end(args);
 }
 
-static int failed(const am_ctx *ctx) { return ctx->status.code != ALTMIN_OK; }
+static int failed(const am_ctx *ctx)
+{
+    return ctx->status.code != ALTMIN_OK;
+}
 
-/* A broken promise about shapes is altmin's own fault: say which op and which shapes. Returns 1 when it holds. */
+/* A broken promise about shapes is altmin's own fault: say which op and which shapes. Returns 1 when it
+ * holds. */
 static int shape_ok(am_ctx *ctx, int ok, const char *op, am_mat a, am_mat b, am_mat c)
 {
     if (!ok)
-        am_ctx_fail(ctx, ALTMIN_ERR_INTERNAL, "%s: shapes do not fit: %zu x %zu, %zu x %zu, %zu x %zu", op, a.rows,
-                    a.cols, b.rows, b.cols, c.rows, c.cols);
+        am_ctx_fail(ctx, ALTMIN_ERR_INTERNAL, "%s: shapes do not fit: %zu x %zu, %zu x %zu, %zu x %zu", op,
+                    a.rows, a.cols, b.rows, b.cols, c.rows, c.cols);
     return ok;
 }
 
@@ -104,8 +114,8 @@ static void count_product(am_ctx *ctx, am_product_stat shape)
     if (ctx->profile_paused) return;
     for (size_t i = 0; i < ctx->n_products; i++) {
         am_product_stat *p = &ctx->product[i];
-        if (p->op == shape.op && p->ta == shape.ta && p->tb == shape.tb && p->m == shape.m && p->n == shape.n &&
-            p->k == shape.k) {
+        if (p->op == shape.op && p->ta == shape.ta && p->tb == shape.tb && p->m == shape.m &&
+            p->n == shape.n && p->k == shape.k) {
             p->n_calls++;
             p->time_s += shape.time_s;
             return;
@@ -122,7 +132,10 @@ void am_profile_reset(am_ctx *ctx)
     ctx->n_products = 0;
 }
 
-static double mat_bytes(am_mat m) { return 4.0 * (double)m.rows * (double)m.cols; }
+static double mat_bytes(am_mat m)
+{
+    return 4.0 * (double)m.rows * (double)m.cols;
+}
 
 /* ---------------------------------------------------------------------------------------------- life */
 
@@ -153,11 +166,13 @@ const char *am_backend_missing(am_backend_kind kind)
     return table->missing ? table->missing() : NULL;
 }
 
-altmin_error am_backend_open(am_ctx **out, am_backend_kind kind, const am_open_options *opt, altmin_status *st)
+altmin_error am_backend_open(am_ctx **out, am_backend_kind kind, const am_open_options *opt,
+                             altmin_status *st)
 {
     *out = NULL;
     const char *missing = am_backend_missing(kind);
-    if (missing) return am_fail(st, ALTMIN_ERR_BACKEND, "backend cuda is not there: %s; try --backend cpu", missing);
+    if (missing)
+        return am_fail(st, ALTMIN_ERR_BACKEND, "backend cuda is not there: %s; try --backend cpu", missing);
     am_ctx *ctx = calloc(1, sizeof *ctx);
     if (!ctx) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a backend context");
     ctx->ops = table_of(kind);
@@ -217,7 +232,8 @@ am_slot am_slots_new(am_ctx *ctx, size_t n)
     return first;
 }
 
-/* ---------------------------------------------------------------------------------------------- moving data */
+/* ---------------------------------------------------------------------------------------------- moving data
+ */
 
 void am_upload_bytes(am_ctx *ctx, void *dst, const void *host, size_t n_bytes)
 {
@@ -253,7 +269,8 @@ altmin_error am_download(am_ctx *ctx, float *host, am_mat src, altmin_status *st
 
 void am_copy(am_ctx *ctx, am_mat dst, am_mat src)
 {
-    if (failed(ctx) || !shape_ok(ctx, dst.rows == src.rows && dst.cols == src.cols, "copy", dst, src, src)) return;
+    if (failed(ctx) || !shape_ok(ctx, dst.rows == src.rows && dst.cols == src.cols, "copy", dst, src, src))
+        return;
     if (am_mat_len(dst) == 0) return;
     const double t = now_s();
     ctx->ops->copy(ctx, dst, src);
@@ -298,7 +315,8 @@ void am_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
     }
     const double t = now_s();
     ctx->ops->gram(ctx, g, a, ta);
-    const double spent = count(ctx, AM_OP_GRAM, t, (double)d * (double)(d + 1) * (double)k, mat_bytes(a) + mat_bytes(g));
+    const double spent =
+        count(ctx, AM_OP_GRAM, t, (double)d * (double)(d + 1) * (double)k, mat_bytes(a) + mat_bytes(g));
     count_product(ctx, (am_product_stat){AM_OP_GRAM, ta, !ta, d, d, k, 0, spent});
 }
 
@@ -317,20 +335,22 @@ void am_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int 
 {
     const size_t n = tx ? x->rows : x->cols, k = tx ? x->cols : x->rows;
     const am_mat shape = {NULL, x->rows, x->cols};
-    if (failed(ctx) || !shape_ok(ctx, c.rows == a.rows && c.cols == n && a.cols == k, "spmm", c, a, shape)) return;
+    if (failed(ctx) || !shape_ok(ctx, c.rows == a.rows && c.cols == n && a.cols == k, "spmm", c, a, shape))
+        return;
     if (am_mat_len(c) == 0) return;
     const double t = now_s();
     ctx->ops->spmm(ctx, c, alpha, a, x, tx, beta);
     count(ctx, AM_OP_SPARSE, t, 0.0, mat_bytes(a) + 2.0 * mat_bytes(c));
 }
 
-/* ---------------------------------------------------------------------------------------------- small systems */
+/* ---------------------------------------------------------------------------------------------- small
+ * systems */
 
 void am_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge)
 {
     const size_t d = a.rows;
-    if (failed(ctx) ||
-        !shape_ok(ctx, a.cols == d && factor.rows == d && factor.cols == am_factor_cols(d), "cholesky", factor, a, a))
+    if (failed(ctx) || !shape_ok(ctx, a.cols == d && factor.rows == d && factor.cols == am_factor_cols(d),
+                                 "cholesky", factor, a, a))
         return;
     if (d == 0) return;
     const double t = now_s();
@@ -341,12 +361,14 @@ void am_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridg
 void am_solve_right(am_ctx *ctx, am_mat b, am_mat factor)
 {
     const size_t d = factor.rows;
-    if (failed(ctx) || !shape_ok(ctx, factor.cols == am_factor_cols(d) && b.cols == d, "solve_right", b, factor, factor))
+    if (failed(ctx) ||
+        !shape_ok(ctx, factor.cols == am_factor_cols(d) && b.cols == d, "solve_right", b, factor, factor))
         return;
     if (am_mat_len(b) == 0) return;
     const double t = now_s();
     ctx->ops->solve_right(ctx, b, factor);
-    count(ctx, AM_OP_SOLVE, t, 2.0 * (double)b.rows * (double)d * (double)d, 2.0 * mat_bytes(b) + mat_bytes(factor));
+    count(ctx, AM_OP_SOLVE, t, 2.0 * (double)b.rows * (double)d * (double)d,
+          2.0 * mat_bytes(b) + mat_bytes(factor));
 }
 
 void am_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_steps)
@@ -359,12 +381,17 @@ void am_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_step
     }
     const double t = now_s();
     ctx->ops->norm2(ctx, out, w, v, u, n_steps);
-    count(ctx, AM_OP_NORM, t, 4.0 * (double)n_steps * (double)w.rows * (double)w.cols, 2.0 * n_steps * mat_bytes(w));
+    count(ctx, AM_OP_NORM, t, 4.0 * (double)n_steps * (double)w.rows * (double)w.cols,
+          2.0 * n_steps * mat_bytes(w));
 }
 
-/* ---------------------------------------------------------------------------------------------- elementwise */
+/* ---------------------------------------------------------------------------------------------- elementwise
+ */
 
-static int same_shape(am_mat a, am_mat b) { return a.rows == b.rows && a.cols == b.cols; }
+static int same_shape(am_mat a, am_mat b)
+{
+    return a.rows == b.rows && a.cols == b.cols;
+}
 
 static am_mat map_shape(const am_map_args *args, const am_map_signature *sig)
 {
@@ -385,7 +412,8 @@ void am_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args)
 {
     const am_map_signature *sig = &map_signatures[id];
     const am_mat shape = map_shape(args, sig);
-    if (failed(ctx) || !shape_ok(ctx, map_shapes_fit(args, sig), sig->name, shape, args->in[1], args->out[0])) return;
+    if (failed(ctx) || !shape_ok(ctx, map_shapes_fit(args, sig), sig->name, shape, args->in[1], args->out[0]))
+        return;
     if (am_mat_len(shape) == 0) {
         for (int i = 0; i < sig->n_sum; i++)
             if (args->sum[i] != AM_NO_SLOT) am_slot_set(ctx, args->sum[i], 0.0);
@@ -426,8 +454,8 @@ void am_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_
     count(ctx, AM_OP_SOFTMAX, t, 0.0, mat_bytes(p));
 }
 
-void am_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b, const int32_t *label,
-                         float scale)
+void am_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
+                         const int32_t *label, float scale)
 {
     const int fits = same_shape(d, p) && b.rows == p.rows && b.cols == 1;
     if (failed(ctx) || !shape_ok(ctx, fits, "softmax_residual", d, p, b)) return;
@@ -443,7 +471,9 @@ void am_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d,
 
 void am_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index)
 {
-    if (failed(ctx) || !shape_ok(ctx, dst.rows == src.rows, "gather_columns", dst, src, src) || am_mat_len(dst) == 0) return;
+    if (failed(ctx) || !shape_ok(ctx, dst.rows == src.rows, "gather_columns", dst, src, src) ||
+        am_mat_len(dst) == 0)
+        return;
     const double t = now_s();
     ctx->ops->gather_columns(ctx, dst, src, index);
     count(ctx, AM_OP_GATHER, t, 0.0, 2.0 * mat_bytes(dst) + 4.0 * (double)dst.cols);
@@ -452,7 +482,8 @@ void am_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index
 void am_prox_softmax_columns(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                              const am_slot sum[3], am_mat row_sum)
 {
-    const int fits = same_shape(z, p) && b.rows == p.rows && b.cols == 1 && (!row_sum.data || row_sum.rows == z.rows);
+    const int fits =
+        same_shape(z, p) && b.rows == p.rows && b.cols == 1 && (!row_sum.data || row_sum.rows == z.rows);
     if (failed(ctx) || !shape_ok(ctx, fits, "prox_softmax", z, p, b)) return;
     if (am_mat_len(z) == 0) {
         for (int i = 0; i < 3; i++)
@@ -465,7 +496,8 @@ void am_prox_softmax_columns(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const in
     count(ctx, AM_OP_PROX, t, 0.0, 3.0 * mat_bytes(z));
 }
 
-/* ---------------------------------------------------------------------------------------------- scalars and flow */
+/* ---------------------------------------------------------------------------------------------- scalars and
+ * flow */
 
 void am_scalar(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in)
 {
@@ -481,7 +513,10 @@ void am_slots_write(am_ctx *ctx, am_slot first, size_t n, const double *value)
     ctx->ops->slots_write(ctx, first, n, value);
 }
 
-void am_slot_set(am_ctx *ctx, am_slot slot, double value) { am_slots_write(ctx, slot, 1, &value); }
+void am_slot_set(am_ctx *ctx, am_slot slot, double value)
+{
+    am_slots_write(ctx, slot, 1, &value);
+}
 
 altmin_error am_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value, altmin_status *st)
 {
@@ -494,7 +529,10 @@ void am_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *a
     if (!failed(ctx)) ctx->ops->branch(ctx, condition, body, arg);
 }
 
-int am_sweep_begin(am_ctx *ctx, uint64_t key) { return failed(ctx) ? 0 : ctx->ops->sweep_begin(ctx, key); }
+int am_sweep_begin(am_ctx *ctx, uint64_t key)
+{
+    return failed(ctx) ? 0 : ctx->ops->sweep_begin(ctx, key);
+}
 
 void am_sweep_end(am_ctx *ctx, uint64_t key)
 {

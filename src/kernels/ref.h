@@ -7,14 +7,17 @@
 /** State of a backend whose memory is the host's. cpu.c embeds it as its first member. */
 typedef struct am_host_state {
     double slot[AM_MAX_SLOTS];
-    double *work;      /* scratch of factorizations and columns, grown outside sweeps when possible */
-    size_t n_work;     /* doubles */
+    double *work;  /* scratch of factorizations and columns, grown outside sweeps when possible */
+    size_t n_work; /* doubles */
 } am_host_state;
 
-static inline am_host_state *am_host(const am_ctx *ctx) { return (am_host_state *)ctx->impl; }
+static inline am_host_state *am_host(const am_ctx *ctx)
+{
+    return (am_host_state *)ctx->impl;
+}
 
-/** Scratch of at least n doubles, kept until close: after the first sweep of a shape nothing is allocated. NULL after a
- *  sticky failure. */
+/** Scratch of at least n doubles, kept until close: after the first sweep of a shape nothing is allocated.
+ * NULL after a sticky failure. */
 double *am_host_work(am_ctx *ctx, size_t n);
 
 void *am_ref_alloc(am_ctx *ctx, size_t n_bytes);

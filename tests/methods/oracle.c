@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double *doubles(size_t n) { return calloc(n ? n : 1, sizeof(double)); }
+static double *doubles(size_t n)
+{
+    return calloc(n ? n : 1, sizeof(double));
+}
 
 static double *fetch(am_ctx *ctx, am_mat m)
 {
@@ -19,14 +22,17 @@ static double *fetch(am_ctx *ctx, am_mat m)
 
 static double **slot_of(oracle *o, size_t l, am_block block)
 {
-    return block == AM_BLOCK_W ? &o->w[l] : block == AM_BLOCK_B ? &o->b[l] : block == AM_BLOCK_Z ? &o->z[l] : &o->a[l];
+    return block == AM_BLOCK_W   ? &o->w[l]
+           : block == AM_BLOCK_B ? &o->b[l]
+           : block == AM_BLOCK_Z ? &o->z[l]
+                                 : &o->a[l];
 }
 
 void oracle_fetch(oracle *o, const altmin_trainer *trainer, size_t l, am_block block, int updated)
 {
     double **at = slot_of(o, l, block);
     free(*at);
-    *at = fetch(trainer->ctx, am_mdlam_value(trainer->state, l, block, updated));
+    *at = fetch(trainer->ctx, am_relaxed_value(trainer->state, l, block, updated));
 }
 
 static double *copy_of(const double *x, size_t n)
@@ -54,14 +60,16 @@ oracle *oracle_of(const altmin_trainer *trainer, const altmin_data *data)
     const size_t n_out = o->width[o->n_layers];
     o->target = doubles(n_out * o->n);
     for (size_t e = 0; e < n_out * o->n; e++)
-        o->target[e] = data->target ? (double)data->target[e] : (double)(data->label[e / n_out] == (int32_t)(e % n_out));
+        o->target[e] =
+            data->target ? (double)data->target[e] : (double)(data->label[e / n_out] == (int32_t)(e % n_out));
     o->a[0] = doubles(o->width[0] * o->n);
     float *x = malloc(o->width[0] * o->n * sizeof *x);
     am_data_dense(data, &trainer->scaler, 0, o->n, x);
     for (size_t e = 0; e < o->width[0] * o->n; e++) o->a[0][e] = (double)x[e];
     free(x);
     for (size_t l = 1; l <= o->n_layers; l++) {
-        for (am_block k = AM_BLOCK_W; k <= (l < o->n_layers ? AM_BLOCK_A : AM_BLOCK_Z); k++) oracle_fetch(o, trainer, l, k, 0);
+        for (am_block k = AM_BLOCK_W; k <= (l < o->n_layers ? AM_BLOCK_A : AM_BLOCK_Z); k++)
+            oracle_fetch(o, trainer, l, k, 0);
         o->w_prev[l] = copy_of(o->w[l], o->width[l] * o->width[l - 1]);
         if (l < o->n_layers) o->a_prev[l] = copy_of(o->a[l], o->width[l] * o->n);
     }
@@ -139,7 +147,8 @@ double oracle_objective(const oracle *o, double *scale)
         double *r = residual(o, l, o->w[l], o->a[l - 1]);
         f += 0.5 * o->rho * dot(r, r, o->width[l] * o->n);
         f += 0.5 * o->mu * dot(o->w[l], o->w[l], o->width[l] * o->width[l - 1]);
-        /* z and W a are stored and multiplied in float: their magnitudes, not the residual's, carry the rounding */
+        /* z and W a are stored and multiplied in float: their magnitudes, not the residual's, carry the
+         * rounding */
         *scale += o->rho * sqrt(dot(r, r, o->width[l] * o->n) * dot(o->z[l], o->z[l], o->width[l] * o->n));
         free(r);
     }
@@ -165,7 +174,8 @@ double oracle_worst_box(const oracle *o)
 {
     double worst = 0.0;
     for (size_t l = 1; l < o->n_layers; l++)
-        for (size_t e = 0; e < o->width[l] * o->n; e++) worst = fmax(worst, fabs(o->a[l][e] - oracle_h(o->act, o->z[l][e])));
+        for (size_t e = 0; e < o->width[l] * o->n; e++)
+            worst = fmax(worst, fabs(o->a[l][e] - oracle_h(o->act, o->z[l][e])));
     return worst;
 }
 
@@ -242,7 +252,8 @@ static double box(const oracle *o, double m, double a)
         m = fmin(m, fmax(hi, 0.0));
         return lo > 0 ? fmax(m, lo) : m;
     }
-    if (o->act == AM_ACT_LEAKY_RELU) return fmin(fmax(m, lo >= 0 ? lo : lo / slope), hi >= 0 ? hi : hi / slope);
+    if (o->act == AM_ACT_LEAKY_RELU)
+        return fmin(fmax(m, lo >= 0 ? lo : lo / slope), hi >= 0 ? hi : hi / slope);
     return fmin(fmax(m, lo), hi);
 }
 
@@ -255,7 +266,8 @@ static void prox_column(const oracle *o, const double *m, size_t j, double *z)
         for (size_t i = 1; i < k; i++) top = fmax(top, z[i]);
         for (size_t i = 0; i < k; i++) sum += exp(z[i] - top);
         for (size_t i = 0; i < k; i++) {
-            const double p = exp(z[i] - top) / sum, g = p - (o->label[j] == (int32_t)i) + o->rho * (z[i] - m[i]);
+            const double p = exp(z[i] - top) / sum,
+                         g = p - (o->label[j] == (int32_t)i) + o->rho * (z[i] - m[i]);
             moved = fmax(moved, fabs(g));
             z[i] -= g / (o->rho + 0.5);
         }
@@ -297,7 +309,8 @@ static void sweep_a(oracle *o, size_t l, double momentum, double lambda)
 
 void oracle_sweep(oracle *o, const double *lambda)
 {
-    const double next = 0.5 * (1.0 + sqrt(1.0 + 4.0 * o->s * o->s)), w = o->accelerate ? (o->s - 1.0) / next : 0.0;
+    const double next = 0.5 * (1.0 + sqrt(1.0 + 4.0 * o->s * o->s)),
+                 w = o->accelerate ? (o->s - 1.0) / next : 0.0;
     o->s = next;
     for (size_t l = 1; l <= o->n_layers; l++) {
         sweep_w(o, l, w);

@@ -19,7 +19,8 @@ static void must(altmin_error error, const altmin_status *st)
 altmin_data *problem_random(size_t n_features, size_t n_samples, size_t n_classes, unsigned seed)
 {
     const size_t n_centres = n_classes ? n_classes : 2;
-    float *x = malloc(n_features * n_samples * sizeof *x), *centre = malloc(n_features * n_centres * sizeof *centre);
+    float *x = malloc(n_features * n_samples * sizeof *x),
+          *centre = malloc(n_features * n_centres * sizeof *centre);
     int32_t *label = malloc(n_samples * sizeof *label);
     float *target = malloc(2 * n_samples * sizeof *target);
     am_rng_normal(x, n_features * n_samples, 0.7, seed, 1);
@@ -95,7 +96,8 @@ altmin_settings *problem_settings(const char *const *pairs)
     assert_non_null(settings);
     must(altmin_settings_set(settings, "valid", "0", &st), &st);
     must(altmin_settings_set(settings, "scale", "none", &st), &st);
-    for (size_t i = 0; pairs && pairs[i]; i += 2) must(altmin_settings_set(settings, pairs[i], pairs[i + 1], &st), &st);
+    for (size_t i = 0; pairs && pairs[i]; i += 2)
+        must(altmin_settings_set(settings, pairs[i], pairs[i + 1], &st), &st);
     return settings;
 }
 

@@ -1,4 +1,5 @@
-/* The driver: stop rules, evaluation apart from training, the best model kept, the NaN guard, refusals in sentences. */
+/* The driver: stop rules, evaluation apart from training, the best model kept, the NaN guard, refusals in
+ * sentences. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,9 +42,10 @@ static altmin_stop run(altmin_trainer *t, record *r)
 static altmin_trainer *digits(const char *const *more, altmin_data **data)
 {
     *data = problem_digits(400);
-    altmin_settings *set = problem_settings((const char *const[]){"hidden", "20", "scale", "unit", "valid", "0.2",
-                                                                  "eps-start", "0.1", "rho", "0.01", NULL});
-    for (size_t i = 0; more[i]; i += 2) assert_int_equal(altmin_settings_set(set, more[i], more[i + 1], NULL), ALTMIN_OK);
+    altmin_settings *set = problem_settings((const char *const[]){
+        "hidden", "20", "scale", "unit", "valid", "0.2", "eps-start", "0.1", "rho", "0.01", NULL});
+    for (size_t i = 0; more[i]; i += 2)
+        assert_int_equal(altmin_settings_set(set, more[i], more[i + 1], NULL), ALTMIN_OK);
     return problem_trainer(*data, set);
 }
 
@@ -64,11 +66,12 @@ static void stop_rules(void **state)
 {
     (void)state;
     check_stop((const char *const[]){"sweeps", "7", NULL}, ALTMIN_STOP_SWEEPS, 7);
-    check_stop((const char *const[]){"sweeps", "500", "target-accuracy", "0.6", NULL}, ALTMIN_STOP_TARGET_ACCURACY, 499);
+    check_stop((const char *const[]){"sweeps", "500", "target-accuracy", "0.6", NULL},
+               ALTMIN_STOP_TARGET_ACCURACY, 499);
     check_stop((const char *const[]){"sweeps", "500", "patience", "5", NULL}, ALTMIN_STOP_PATIENCE, 499);
     check_stop((const char *const[]){"sweeps", "500", "tolerance", "1e-2", NULL}, ALTMIN_STOP_TOLERANCE, 499);
-    check_stop((const char *const[]){"sweeps", "500", "time-limit", "0.05", "eval-every", "50", NULL}, ALTMIN_STOP_TIME_LIMIT,
-               499);
+    check_stop((const char *const[]){"sweeps", "500", "time-limit", "0.05", "eval-every", "50", NULL},
+               ALTMIN_STOP_TIME_LIMIT, 499);
 }
 
 static void a_callback_stops_the_run(void **state)
@@ -95,7 +98,8 @@ static void evaluation_follows_its_interval(void **state)
     for (size_t k = 1; k <= 10; k++) {
         const altmin_sweep_report *report = &r->report[k - 1];
         assert_int_equal(report->evaluated, k == 4 || k == 8 || k == 10);
-        assert_true(report->evaluated ? isfinite(report->train.loss) && isfinite(report->valid.accuracy) : isnan(report->train.loss));
+        assert_true(report->evaluated ? isfinite(report->train.loss) && isfinite(report->valid.accuracy)
+                                      : isnan(report->train.loss));
         assert_true(isnan(report->test.loss) && isfinite(report->objective) && report->step_norm > 0);
     }
     altmin_trainer_free(t);
@@ -111,8 +115,8 @@ static const am_run_result *run_quietly(altmin_trainer *t)
     return result;
 }
 
-/* The model handed out is the best by validation: its forward pass, through the public functions on the raw samples, gives the
- * accuracy that the report of that sweep gave. */
+/* The model handed out is the best by validation: its forward pass, through the public functions on the raw
+ * samples, gives the accuracy that the report of that sweep gave. */
 static void best_model_is_what_was_reported(void **state)
 {
     (void)state;
@@ -138,11 +142,13 @@ static void regression_reports_mse_and_r2(void **state)
 {
     (void)state;
     altmin_data *data = problem_random(6, 200, 0, 3);
-    altmin_trainer *t = problem_run(data, (const char *const[]){"hidden", "16", "rho", "1", "sweeps", "150", "init", "he",
-                                                                "activation", "tanh", "valid", "0.2", "eps-start", "1", NULL});
+    altmin_trainer *t = problem_run(data, (const char *const[]){"hidden", "16", "rho", "1", "sweeps", "150",
+                                                                "init", "he", "activation", "tanh", "valid",
+                                                                "0.2", "eps-start", "1", NULL});
     const am_run_result *result = run_quietly(t);
     const altmin_metrics *m = &result->best.valid;
-    assert_true(isnan(m->accuracy) && isfinite(m->mse) && fabs(m->loss - m->mse) < 1e-6 * m->mse); /* two targets, 1/2 */
+    assert_true(isnan(m->accuracy) && isfinite(m->mse) &&
+                fabs(m->loss - m->mse) < 1e-6 * m->mse); /* two targets, 1/2 */
     assert_true(m->r2 > 0.5 && m->r2 <= 1.0);
     altmin_trainer_free(t);
     altmin_data_free(data);
@@ -163,13 +169,15 @@ static void nan_is_caught_and_named(void **state)
     altmin_model *model;
     assert_int_equal(altmin_trainer_model(t, &model, NULL), ALTMIN_OK);
     for (size_t l = 0; l < model->n_layers; l++)
-        for (size_t i = 0; i < model->width[l] * model->width[l + 1]; i++) assert_true(isfinite(model->W[l][i]));
+        for (size_t i = 0; i < model->width[l] * model->width[l + 1]; i++)
+            assert_true(isfinite(model->W[l][i]));
     altmin_model_free(model);
     altmin_trainer_free(t);
     altmin_data_free(data);
 }
 
-static void refuse(const altmin_data *train, const altmin_data *test, const char *const *pairs, const char *needle)
+static void refuse(const altmin_data *train, const altmin_data *test, const char *const *pairs,
+                   const char *needle)
 {
     altmin_settings *set = problem_settings(pairs);
     altmin_trainer *t;
@@ -183,7 +191,8 @@ static void refuse(const altmin_data *train, const altmin_data *test, const char
 static void what_cannot_work_is_refused(void **state)
 {
     (void)state;
-    altmin_data *classes = problem_random(6, 30, 3, 1), *values = problem_random(6, 30, 0, 1), *wide = problem_random(7, 30, 3, 1);
+    altmin_data *classes = problem_random(6, 30, 3, 1), *values = problem_random(6, 30, 0, 1),
+                *wide = problem_random(7, 30, 3, 1);
     altmin_data *bare;
     const float x[4] = {1, 2, 3, 4};
     assert_int_equal(altmin_data_from_arrays(&bare, x, 2, 2, NULL, 0, NULL, 0, NULL), ALTMIN_OK);
@@ -200,7 +209,8 @@ static void what_cannot_work_is_refused(void **state)
     altmin_data_free(bare);
 }
 
-/* Public functions: predictions are probabilities that agree with the metrics, before and after a round trip by file. */
+/* Public functions: predictions are probabilities that agree with the metrics, before and after a round trip
+ * by file. */
 static void predictions_agree_with_metrics(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* The theorems of mDLAM as tests: with eps fixed F never rises, block by block; every box holds after every sweep; momentum
- * changes the iterates; the guard fires where it must and without it F does rise. F is recomputed in double by oracle.c. */
+/* The theorems of mDLAM as tests: with eps fixed F never rises, block by block; every box holds after every
+ * sweep; momentum changes the iterates; the guard fires where it must and without it F does rise. F is
+ * recomputed in double by oracle.c. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,18 +14,19 @@
 #include "oracle.h"
 #include "problems.h"
 
-/* Blocks are stored and multiplied in float32: a block may seem to raise F by this share of the magnitudes in it. */
+/* Blocks are stored and multiplied in float32: a block may seem to raise F by this share of the magnitudes in
+ * it. */
 #define ROUNDING 2e-6
 
 /* One sweep, block by block. Returns the largest rise of F in one block over its rounding allowance. */
 static double sweep_by_blocks(altmin_trainer *t, oracle *o, char *where, size_t n_where)
 {
-    am_mdlam *m = t->state;
+    am_relaxed *m = t->state;
     double worst = 0.0, scale, f = oracle_objective(o, &scale);
-    am_mdlam_sweep_begin(m);
+    am_relaxed_sweep_begin(m);
     for (size_t l = 1; l <= o->n_layers; l++)
         for (am_block k = AM_BLOCK_W; k <= (l < o->n_layers ? AM_BLOCK_A : AM_BLOCK_Z); k++) {
-            am_mdlam_block(m, l, k);
+            am_relaxed_block(m, l, k);
             oracle_fetch(o, t, l, k, 1);
             /* an exact W step is the joint minimiser in (W, b): it is judged with its b */
             if (k == AM_BLOCK_W && t->settings->step == AM_STEP_EXACT) continue;
@@ -35,7 +37,7 @@ static double sweep_by_blocks(altmin_trainer *t, oracle *o, char *where, size_t 
             }
             f = next;
         }
-    am_mdlam_sweep_end(m);
+    am_relaxed_sweep_end(m);
     return worst;
 }
 
@@ -49,16 +51,19 @@ static void check_monotone(const altmin_data *data, const char *const *pairs, co
     const double first = oracle_objective(o, &scale);
     for (int k = 0; k < n_sweeps; k++) {
         const double rise = sweep_by_blocks(t, o, where, sizeof where);
-        if (rise > 1.0) fail_msg("%s, sweep %d: F rose in %s (%.2g x the rounding allowance)", what, k + 1, where, rise);
+        if (rise > 1.0)
+            fail_msg("%s, sweep %d: F rose in %s (%.2g x the rounding allowance)", what, k + 1, where, rise);
         const double box = oracle_worst_box(o);
-        if (!(box <= eps * (1 + 1e-5) + 1e-6)) fail_msg("%s, sweep %d: |a - h(z)| = %g > eps = %g", what, k + 1, box, eps);
+        if (!(box <= eps * (1 + 1e-5) + 1e-6))
+            fail_msg("%s, sweep %d: |a - h(z)| = %g > eps = %g", what, k + 1, box, eps);
     }
     assert_true(oracle_objective(o, &scale) < first);
     oracle_free(o);
     altmin_trainer_free(t);
 }
 
-static const char *const acts[] = {"identity", "relu", "leaky-relu", "elu", "tanh", "sigmoid", "softplus", "hard-tanh"};
+static const char *const acts[] = {"identity", "relu",    "leaky-relu", "elu",
+                                   "tanh",     "sigmoid", "softplus",   "hard-tanh"};
 
 static void monotone_for_every_activation(void **state)
 {
@@ -66,9 +71,11 @@ static void monotone_for_every_activation(void **state)
     altmin_data *classes = problem_random(10, 60, 4, 1), *values = problem_random(10, 60, 0, 2);
     for (int a = 0; a < 8; a++)
         for (int loss = 0; loss < 3; loss++) {
-            const char *const pairs[] = {"hidden", "9,7", "activation", acts[a], "rho", "0.05", "mu", "0.01", "init", "he",
-                                         "eps-start", "0.05", "eps-floor", "0.05", "backend", "ref",
-                                         "loss", loss ? "squared" : "cross-entropy", NULL};
+            const char *const pairs[] = {
+                "hidden",    "9,7",  "activation", acts[a], "rho",       "0.05",
+                "mu",        "0.01", "init",       "he",    "eps-start", "0.05",
+                "eps-floor", "0.05", "backend",    "ref",   "loss",      loss ? "squared" : "cross-entropy",
+                NULL};
             check_monotone(loss == 2 ? values : classes, pairs, acts[a], 25);
         }
     altmin_data_free(classes);
@@ -78,16 +85,18 @@ static void monotone_for_every_activation(void **state)
 static void monotone_for_every_step(void **state)
 {
     (void)state;
-    static const char *const steps[] = {"cauchy", "backtracking", "exact"}, *const accels[] = {"nesterov-guarded", "none"};
+    static const char *const steps[] = {"cauchy", "backtracking", "exact"}, *const accels[] = {
+                                                                                "nesterov-guarded", "none"};
     static const char *const forms[] = {"normal", "sample"}, *const backends[] = {"ref", "cpu"};
     altmin_data *data = problem_random(12, 40, 3, 4);
     for (int s = 0; s < 3; s++)
         for (int a = 0; a < 2; a++)
             for (int f = 0; f < 2; f++)
                 for (int b = 0; b < 2; b++) {
-                    const char *const pairs[] = {"hidden", "8,8", "rho", "0.1", "mu", "0.02", "init", "he", "step", steps[s],
-                                                 "accel", accels[a], "form", forms[f], "backend", backends[b],
-                                                 "eps-start", "0.01", "eps-floor", "0.01", NULL};
+                    const char *const pairs[] = {
+                        "hidden",  "8,8",       "rho",       "0.1",   "mu",        "0.02", "init",
+                        "he",      "step",      steps[s],    "accel", accels[a],   "form", forms[f],
+                        "backend", backends[b], "eps-start", "0.01",  "eps-floor", "0.01", NULL};
                     check_monotone(data, pairs, steps[s], 40);
                 }
     altmin_data_free(data);
@@ -99,8 +108,8 @@ static void monotone_on_digits(void **state)
     static const char *const rhos[] = {"1e-3", "1e-1", "10"};
     altmin_data *data = problem_digits(300);
     for (int r = 0; r < 3; r++) {
-        const char *const pairs[] = {"hidden", "30,20", "rho", rhos[r], "scale", "unit", "backend", "cpu",
-                                     "eps-start", "1e-3", "eps-floor", "1e-3", NULL};
+        const char *const pairs[] = {"hidden", "30,20",     "rho",  rhos[r],     "scale", "unit", "backend",
+                                     "cpu",    "eps-start", "1e-3", "eps-floor", "1e-3",  NULL};
         check_monotone(data, pairs, rhos[r], 30);
     }
     altmin_data_free(data);
@@ -112,8 +121,8 @@ static void monotone_at_any_depth(void **state)
     static const char *const hidden[] = {"none", "6", "6,5,4,6,5,4"};
     altmin_data *data = problem_random(7, 45, 3, 8);
     for (int h = 0; h < 3; h++) {
-        const char *const pairs[] = {"hidden", hidden[h], "rho", "0.2", "init", "he", "backend", "cpu",
-                                     "eps-start", "0.02", "eps-floor", "0.02", NULL};
+        const char *const pairs[] = {"hidden", hidden[h],   "rho",  "0.2",       "init", "he", "backend",
+                                     "cpu",    "eps-start", "0.02", "eps-floor", "0.02", NULL};
         check_monotone(data, pairs, hidden[h], 30);
     }
     altmin_data_free(data);
@@ -125,7 +134,8 @@ static void boxes_follow_the_schedule(void **state)
     (void)state;
     altmin_data *data = problem_random(10, 60, 4, 1);
     for (int a = 0; a < 8; a++) {
-        const char *const pairs[] = {"hidden", "9,7", "activation", acts[a], "rho", "0.05", "init", "he", "backend", "cpu", NULL};
+        const char *const pairs[] = {"hidden", "9,7", "activation", acts[a], "rho", "0.05",
+                                     "init",   "he",  "backend",    "cpu",   NULL};
         altmin_trainer *t = problem_run(data, pairs);
         double eps = 0.0;
         for (int k = 0; k < 30; k++) {
@@ -137,7 +147,8 @@ static void boxes_follow_the_schedule(void **state)
             assert_true(fabs(eps - expected) < 1e-12 * expected);
             oracle *o = oracle_of(t, data);
             const double box = oracle_worst_box(o);
-            if (!(box <= eps * (1 + 1e-5) + 2e-6)) fail_msg("%s, sweep %d: |a - h(z)| = %g > eps = %g", acts[a], k + 1, box, eps);
+            if (!(box <= eps * (1 + 1e-5) + 2e-6))
+                fail_msg("%s, sweep %d: |a - h(z)| = %g > eps = %g", acts[a], k + 1, box, eps);
             oracle_free(o);
         }
         assert_true(eps == 1e-3);
@@ -146,8 +157,10 @@ static void boxes_follow_the_schedule(void **state)
     altmin_data_free(data);
 }
 
-/* Sweeps block by block: counts the sweeps in which a block raised F and the block updates that the guard redid. */
-static void run_by_blocks(const altmin_data *data, const char *const *pairs, size_t *n_rises, size_t *n_guarded, double *f)
+/* Sweeps block by block: counts the sweeps in which a block raised F and the block updates that the guard
+ * redid. */
+static void run_by_blocks(const altmin_data *data, const char *const *pairs, size_t *n_rises,
+                          size_t *n_guarded, double *f)
 {
     altmin_trainer *t = problem_run(data, pairs);
     oracle *o = oracle_of(t, data);
@@ -165,21 +178,30 @@ static void run_by_blocks(const altmin_data *data, const char *const *pairs, siz
     altmin_trainer_free(t);
 }
 
-/* Two least-squares problems on which extrapolation overshoots, first in a W block (no hidden layer), then in an a block (one
- * hidden layer in a wide box). Unguarded, blocks raise F; guarded, the guard fires and none does. */
+/* Two least-squares problems on which extrapolation overshoots, first in a W block (no hidden layer), then in
+ * an a block (one hidden layer in a wide box). Unguarded, blocks raise F; guarded, the guard fires and none
+ * does. */
 static void guard_fires_where_it_must(void **state)
 {
     (void)state;
     altmin_data *data = problem_random(5, 80, 0, 6);
-    static const char *const accels[] = {"none", "nesterov", "nesterov-guarded"}, *const forms[] = {"normal", "sample"};
+    static const char *const accels[] = {"none", "nesterov", "nesterov-guarded"}, *const forms[] = {"normal",
+                                                                                                    "sample"};
     static const char *const hidden[] = {"none", "10"}, *const rhos[] = {"0.1", "1"};
     for (int problem = 0; problem < 2; problem++)
         for (int form = 0; form < 2; form++) {
             double f[3];
             size_t rises[3], guarded[3];
             for (int a = 0; a < 3; a++) {
-                const char *const pairs[] = {"hidden", hidden[problem], "rho", rhos[problem], "accel", accels[a], "init", "he",
-                                             "form", forms[form], "backend", "ref", "eps-start", "10", "eps-floor", "10", NULL};
+                const char *const pairs[] = {"hidden",    hidden[problem],
+                                             "rho",       rhos[problem],
+                                             "accel",     accels[a],
+                                             "init",      "he",
+                                             "form",      forms[form],
+                                             "backend",   "ref",
+                                             "eps-start", "10",
+                                             "eps-floor", "10",
+                                             NULL};
                 run_by_blocks(data, pairs, &rises[a], &guarded[a], &f[a]);
             }
             assert_int_equal(rises[0], 0);
@@ -200,8 +222,9 @@ static void momentum_matters(void **state)
     static const char *const accels[] = {"none", "nesterov-guarded"};
     double f[2];
     for (int a = 0; a < 2; a++) {
-        const char *const pairs[] = {"hidden", "20", "rho", "0.01", "accel", accels[a], "scale", "unit", "init", "he",
-                                     "eps-start", "0.1", "eps-floor", "0.1", NULL};
+        const char *const pairs[] = {"hidden",    "20",    "rho",       "0.01", "accel",
+                                     accels[a],   "scale", "unit",      "init", "he",
+                                     "eps-start", "0.1",   "eps-floor", "0.1",  NULL};
         altmin_trainer *t = problem_run(data, pairs);
         for (int k = 0; k < 100; k++) t->method->sweep(t->state);
         assert_int_equal(am_slots_read(t->ctx, 0, t->ctx->n_slots, t->slot, NULL), ALTMIN_OK);
@@ -216,9 +239,12 @@ static void momentum_matters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(monotone_for_every_activation), cmocka_unit_test(monotone_for_every_step),
-        cmocka_unit_test(monotone_on_digits),            cmocka_unit_test(monotone_at_any_depth),
-        cmocka_unit_test(boxes_follow_the_schedule),     cmocka_unit_test(guard_fires_where_it_must),
+        cmocka_unit_test(monotone_for_every_activation),
+        cmocka_unit_test(monotone_for_every_step),
+        cmocka_unit_test(monotone_on_digits),
+        cmocka_unit_test(monotone_at_any_depth),
+        cmocka_unit_test(boxes_follow_the_schedule),
+        cmocka_unit_test(guard_fires_where_it_must),
         cmocka_unit_test(momentum_matters),
     };
     return cmocka_run_group_tests_name("mdlam", tests, NULL, NULL);

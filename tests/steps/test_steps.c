@@ -1,5 +1,6 @@
-/* Every block update solves the sub-problem that its doc comment states: gradients against central differences of phi in
- * double, step lengths against a line search, minimisers against perturbations, decisions against the change itself. */
+/* Every block update solves the sub-problem that its doc comment states: gradients against central
+ * differences of phi in double, step lengths against a line search, minimisers against perturbations,
+ * decisions against the change itself. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,8 @@
 #define RHO   0.7
 #define MU    0.2
 
-/* One layer with everything its steps touch, on a backend with host memory so that the test can look at it. */
+/* One layer with everything its steps touch, on a backend with host memory so that the test can look at it.
+ */
 typedef struct bench {
     am_ctx *ctx;
     float *memory;
@@ -59,10 +61,13 @@ static bench *bench_new(am_backend_kind kind, int form)
     assert_int_equal(am_backend_open(&t->ctx, kind, NULL, NULL), ALTMIN_OK);
     make_common(t);
     am_weight_work *work = &t->work;
-    am_mat *const small[] = {&work->d, &work->da, &work->g, &work->ga, &work->gw}, *const wide[] = {&work->r, &work->dx, &work->gx};
+    am_mat *const small[] = {&work->d, &work->da, &work->g, &work->ga, &work->gw}, *const wide[] = {
+                                                                                       &work->r, &work->dx,
+                                                                                       &work->gx};
     for (int i = 0; i < 5; i++) *small[i] = take(t, D_OUT * D_IN, 1);
     for (int i = 0; i < 3; i++) *wide[i] = take(t, D_OUT * N, 1);
-    work->cov = take(t, N, N), work->ones = take(t, N, 1), work->mean = take(t, N, 1), work->total = take(t, 1, 1);
+    work->cov = take(t, N, N), work->ones = take(t, N, 1), work->mean = take(t, N, 1),
+    work->total = take(t, 1, 1);
     t->a.dense = take_random(t, D_IN, N, 1);
     t->a.sum = take(t, D_IN, 1);
     t->step = (am_weight_step){.form = form, .rule = AM_SCALAR_CAUCHY, .rho = (float)RHO, .mu = (float)MU};
@@ -74,7 +79,8 @@ static bench *bench_new(am_backend_kind kind, int form)
     t->step.p = take(t, D_OUT, N);
     t->step.s_z = take(t, D_OUT, 1);
     t->step.gram = take(t, D_IN, D_IN);
-    t->step.a = &t->a, t->step.work = work, t->step.common = &t->common, t->step.slot = am_weight_slots_new(t->ctx);
+    t->step.a = &t->a, t->step.work = work, t->step.common = &t->common,
+    t->step.slot = am_weight_slots_new(t->ctx);
     am_row_sum(t->ctx, t->a.sum, t->a.dense);
     am_row_sum(t->ctx, t->step.s_z, t->step.z);
     am_step_gram(t->ctx, t->step.gram, &t->a);
@@ -142,7 +148,8 @@ static void weight_gradient_and_length(void **state)
             assert_true(fabs((w[e] - moved[e]) / inv_theta - g[e]) < 1e-4 * (1 + fabs(g[e])));
         }
         const double best = phi(t, moved, b);
-        for (double factor = 0.9; factor < 1.2; factor += 0.2) { /* shorter and longer steps along G are worse */
+        for (double factor = 0.9; factor < 1.2;
+             factor += 0.2) { /* shorter and longer steps along G are worse */
             double other[D_OUT * D_IN];
             for (size_t e = 0; e < D_OUT * D_IN; e++) other[e] = w[e] - factor * inv_theta * g[e];
             assert_true(phi(t, other, b) > best);
@@ -204,7 +211,8 @@ static void backtracking_doubles(void **state)
         t->step.rule = AM_SCALAR_BACKTRACKING;
         am_step_weight_gradient(t->ctx, &t->step);
         am_step_weight_gradient(cauchy->ctx, &cauchy->step);
-        const double theta = 1.0 / slot(t, t->step.slot.inv_theta), q = 1.0 / slot(cauchy, cauchy->step.slot.inv_theta);
+        const double theta = 1.0 / slot(t, t->step.slot.inv_theta),
+                     q = 1.0 / slot(cauchy, cauchy->step.slot.inv_theta);
         assert_true(theta >= q && (theta == 1.0 || theta < 2 * q));
         assert_true(theta == exp2(round(log2(theta))));
         bench_free(t);
@@ -274,7 +282,8 @@ static double phi_a(const bench *t, const double *a)
     return f;
 }
 
-/* In a box too wide to matter a+ = a - grad/(rho lambda): the gradient by central differences. In a narrow box it is clipped. */
+/* In a box too wide to matter a+ = a - grad/(rho lambda): the gradient by central differences. In a narrow
+ * box it is clipped. */
 static void activation_step_descends(void **state)
 {
     (void)state;
@@ -299,7 +308,8 @@ static void activation_step_descends(void **state)
         am_slot_set(t->ctx, t->common.eps, 0.05);
         am_step_a(t->ctx, &s);
         float worst = 0.0f, row = 0.0f;
-        for (size_t e = 0; e < D_IN * N; e++) worst = fmaxf(worst, fabsf(a_plus.data[e] - am_act_h(AM_ACT_RELU, z.data[e])));
+        for (size_t e = 0; e < D_IN * N; e++)
+            worst = fmaxf(worst, fabsf(a_plus.data[e] - am_act_h(AM_ACT_RELU, z.data[e])));
         for (size_t j = 0; j < N; j++) row += a_plus.data[j * D_IN];
         assert_true(worst <= 0.05f + 1e-6f && fabs((double)worst - slot(t, s.slot.box)) < 1e-7);
         assert_true(fabsf(row - s.s_a.data[0]) < 1e-5f);
@@ -307,7 +317,8 @@ static void activation_step_descends(void **state)
     }
 }
 
-/* The certificate: slot change bounds (phi(a+) - phi(a))/rho from above; when it is not negative the plain step stands. */
+/* The certificate: slot change bounds (phi(a+) - phi(a))/rho from above; when it is not negative the plain
+ * step stands. */
 static void activation_guard_is_a_certificate(void **state)
 {
     (void)state;
@@ -341,11 +352,13 @@ static void hidden_z_is_the_nearest_point(void **state)
         bench *t = bench_new(AM_BACKEND_REF, AM_FORM_NORMAL);
         const am_mat z = take(t, D_OUT, N), a = take(t, D_OUT, N), s_z = take(t, D_OUT, 1);
         const am_slot s = am_slots_new(t->ctx, 2);
-        for (size_t e = 0; e < D_OUT * N; e++) a.data[e] = am_act_h(act, 2.0f * t->step.z.data[e]); /* the box is not empty */
+        for (size_t e = 0; e < D_OUT * N; e++)
+            a.data[e] = am_act_h(act, 2.0f * t->step.z.data[e]); /* the box is not empty */
         am_step_z(t->ctx, act, z, t->step.p, t->step.b, a, s_z, &t->common, s, s + 1);
         double residual2 = 0.0;
         for (size_t e = 0; e < D_OUT * N; e++) {
-            const double m = (double)t->step.p.data[e] + (double)t->step.b.data[e % D_OUT], gap = fabs((double)z.data[e] - m);
+            const double m = (double)t->step.p.data[e] + (double)t->step.b.data[e % D_OUT],
+                         gap = fabs((double)z.data[e] - m);
             residual2 += gap * gap;
             assert_true(fabsf(am_act_h(act, z.data[e]) - a.data[e]) <= 0.3f + 1e-5f);
             for (double x = m - gap + 1e-3; x < m + gap - 1e-3; x += gap / 50)
@@ -367,20 +380,24 @@ static void output_z_is_stationary(void **state)
         const am_samples train = {.n = N, .label = label, .target = take_random(t, D_OUT, N, 12)};
         const am_mat z = take_random(t, D_OUT, N, 13), s_z = take(t, D_OUT, 1);
         const am_slot s = am_slots_new(t->ctx, 3);
-        am_step_output(t->ctx, loss, z, t->step.p, t->step.b, &train, s_z, &t->common, (am_output_slots){s, s + 1, s + 2});
+        am_step_output(t->ctx, loss, z, t->step.p, t->step.b, &train, s_z, &t->common,
+                       (am_output_slots){s, s + 1, s + 2});
         double total = 0.0;
         for (size_t j = 0; j < N; j++) {
             double sum = 0.0;
             for (size_t i = 0; i < D_OUT; i++) sum += exp((double)z.data[i + j * D_OUT]);
             for (size_t i = 0; i < D_OUT; i++) {
                 const size_t e = i + j * D_OUT;
-                const double m = (double)t->step.p.data[e] + (double)t->step.b.data[i], y = (double)train.target.data[e];
-                const double grad_r = loss == AM_LOSS_SQUARED ? (double)z.data[e] - y
-                                                              : exp((double)z.data[e]) / sum - ((int32_t)i == label[j]);
+                const double m = (double)t->step.p.data[e] + (double)t->step.b.data[i],
+                             y = (double)train.target.data[e];
+                const double grad_r = loss == AM_LOSS_SQUARED
+                                          ? (double)z.data[e] - y
+                                          : exp((double)z.data[e]) / sum - ((int32_t)i == label[j]);
                 assert_true(fabs(grad_r + RHO * ((double)z.data[e] - m)) < 1e-5);
                 if (loss == AM_LOSS_SQUARED) total += pow((double)z.data[e] - y, 2);
             }
-            if (loss == AM_LOSS_CROSS_ENTROPY) total += log(sum) - (double)z.data[(size_t)label[j] + j * D_OUT];
+            if (loss == AM_LOSS_CROSS_ENTROPY)
+                total += log(sum) - (double)z.data[(size_t)label[j] + j * D_OUT];
         }
         assert_true(fabs(slot(t, s) - total) < 1e-4 * total);
         bench_free(t);
@@ -390,10 +407,14 @@ static void output_z_is_stationary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(weight_gradient_and_length),        cmocka_unit_test(weight_change_is_the_change),
-        cmocka_unit_test(guard_falls_back_to_the_plain_step), cmocka_unit_test(backtracking_doubles),
-        cmocka_unit_test(exact_step_is_the_joint_minimiser), cmocka_unit_test(activation_step_descends),
-        cmocka_unit_test(activation_guard_is_a_certificate), cmocka_unit_test(hidden_z_is_the_nearest_point),
+        cmocka_unit_test(weight_gradient_and_length),
+        cmocka_unit_test(weight_change_is_the_change),
+        cmocka_unit_test(guard_falls_back_to_the_plain_step),
+        cmocka_unit_test(backtracking_doubles),
+        cmocka_unit_test(exact_step_is_the_joint_minimiser),
+        cmocka_unit_test(activation_step_descends),
+        cmocka_unit_test(activation_guard_is_a_certificate),
+        cmocka_unit_test(hidden_z_is_the_nearest_point),
         cmocka_unit_test(output_z_is_stationary),
     };
     return cmocka_run_group_tests_name("steps", tests, NULL, NULL);

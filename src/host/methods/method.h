@@ -1,6 +1,6 @@
-/* What a training method is to the driver: a table of functions over its own state. A method declares its matrices in the
- * plan, arranges the steps of host/train/steps.h into a sweep, and says what its slots mean. It holds no loop over
- * sweeps, reads no clock and prints nothing. */
+/* What a training method is to the driver: a table of functions over its own state. A method declares its
+ * matrices in the plan, arranges the steps of host/train/steps.h into a sweep, and says what its slots mean.
+ * It holds no loop over sweeps, reads no clock and prints nothing. */
 #ifndef AM_METHOD_H
 #define AM_METHOD_H
 
@@ -11,7 +11,8 @@
 typedef enum am_block { AM_BLOCK_W, AM_BLOCK_B, AM_BLOCK_Z, AM_BLOCK_A, AM_N_BLOCKS } am_block;
 
 typedef struct am_layer_measures {
-    double step2[AM_N_BLOCKS]; /* ||change||^2 of each block in the last sweep; 0 where the layer has no such block */
+    double step2[AM_N_BLOCKS]; /* ||change||^2 of each block in the last sweep; 0 where the layer has no such
+                                  block */
     double box;                /* largest |a - h(z)|; 0 for the output layer */
     double residual2;          /* ||z - W a - b||^2 */
 } am_layer_measures;
@@ -34,11 +35,15 @@ typedef struct am_problem {
 typedef struct am_method {
     const char *name;
     const char *title; /* one line for help */
+    /** Values of settings that were not given, as NULL-terminated name, value pairs by am_preset; NULL: the
+     * table's own. */
+    const char *const *preset[AM_N_PRESETS];
     /** Refuse, with a sentence, settings or networks whose theory the method does not cover. */
     altmin_error (*check)(const altmin_settings *settings, const am_net *net, altmin_status *st);
     /** Create the state; declare matrices in the plan and take slots. */
     altmin_error (*prepare)(void **state, const am_problem *problem, am_plan *plan, altmin_status *st);
-    /** After the plan is taken: upload initial weights w[l] (column-major, width[l] x width[l-1]) and b[l], derive the rest. */
+    /** After the plan is taken: upload initial weights w[l] (column-major, width[l] x width[l-1]) and b[l],
+     * derive the rest. */
     altmin_error (*start)(void *state, float *const *w, float *const *b, altmin_status *st);
     /** Issue one sweep. */
     void (*sweep)(void *state);

@@ -1,5 +1,5 @@
-/* The loop; see driver.h. Training time is the sweeps and the one read of their scalars; evaluation, logging and keeping
- * the best model are outside that clock. */
+/* The loop; see driver.h. Training time is the sweeps and the one read of their scalars; evaluation, logging
+ * and keeping the best model are outside that clock. */
 #include "host/train/driver.h"
 
 #include <math.h>
@@ -69,7 +69,8 @@ static altmin_error sweep_once(am_loop *loop, altmin_sweep_report *report, altmi
     return ALTMIN_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------- evaluation */
+/* ---------------------------------------------------------------------------------------------- evaluation
+ */
 
 static altmin_error evaluate_all(altmin_trainer *t, altmin_sweep_report *report, altmin_status *st)
 {
@@ -148,11 +149,12 @@ static altmin_stop stop_not_finite(am_loop *loop)
     am_block block;
     if (find_not_finite(t, &layer, &block))
         snprintf(t->result.stop_detail, sizeof t->result.stop_detail,
-                 "layer %zu, block %s became NaN or infinite in sweep %zu; the last good model was kept", layer,
-                 block_name[block], loop->sweep);
+                 "layer %zu, block %s became NaN or infinite in sweep %zu; the last good model was kept",
+                 layer, block_name[block], loop->sweep);
     else if (!isfinite(t->measures.objective))
         snprintf(t->result.stop_detail, sizeof t->result.stop_detail,
-                 "the objective became NaN or infinite in sweep %zu; the last good model was kept", loop->sweep);
+                 "the objective became NaN or infinite in sweep %zu; the last good model was kept",
+                 loop->sweep);
     else
         return ALTMIN_STOP_NONE;
     return ALTMIN_STOP_NOT_FINITE;
@@ -160,7 +162,8 @@ static altmin_stop stop_not_finite(am_loop *loop)
 
 /* ---------------------------------------------------------------------------------------------- the loop */
 
-static int tell_sweep(const am_loop *loop, const altmin_sweep_report *report, const am_observer *observer, size_t n)
+static int tell_sweep(const am_loop *loop, const altmin_sweep_report *report, const am_observer *observer,
+                      size_t n)
 {
     int stop = 0;
     for (size_t i = 0; i < n; i++)
@@ -169,8 +172,8 @@ static int tell_sweep(const am_loop *loop, const altmin_sweep_report *report, co
     return stop;
 }
 
-static altmin_error step(am_loop *loop, const am_observer *observer, size_t n_observers, const volatile int *interrupt,
-                         altmin_stop *stop, altmin_status *st)
+static altmin_error step(am_loop *loop, const am_observer *observer, size_t n_observers,
+                         const volatile int *interrupt, altmin_stop *stop, altmin_status *st)
 {
     altmin_trainer *t = loop->t;
     altmin_sweep_report report;
@@ -188,7 +191,8 @@ static altmin_error step(am_loop *loop, const am_observer *observer, size_t n_ob
     loop->last_objective = report.objective;
     t->result.last = report;
     t->result.n_sweeps = loop->sweep;
-    if (tell_sweep(loop, &report, observer, n_observers) && *stop == ALTMIN_STOP_NONE) *stop = ALTMIN_STOP_INTERRUPTED;
+    if (tell_sweep(loop, &report, observer, n_observers) && *stop == ALTMIN_STOP_NONE)
+        *stop = ALTMIN_STOP_INTERRUPTED;
     return ALTMIN_OK;
 }
 
@@ -206,7 +210,9 @@ static void collect_ops(altmin_trainer *t)
     size_t n = 0;
     for (am_op op = 0; op < AM_N_OPS; op++) {
         const am_op_stat *stat = &t->ctx->stat[op];
-        if (stat->n_calls) t->op[n++] = (am_op_time){am_op_name(op), stat->n_calls, stat->time_s, stat->flops, stat->n_bytes};
+        if (stat->n_calls)
+            t->op[n++] =
+                (am_op_time){am_op_name(op), stat->n_calls, stat->time_s, stat->flops, stat->n_bytes};
     }
     t->result.op = t->op;
     t->result.n_op = n;
@@ -226,7 +232,8 @@ altmin_error am_trainer_run(altmin_trainer *t, const am_observer *observer, size
         if (observer[i].start) observer[i].start(observer[i].user, &t->info);
     altmin_stop stop = t->settings->sweeps ? ALTMIN_STOP_NONE : ALTMIN_STOP_SWEEPS;
     altmin_error error = ALTMIN_OK;
-    while (stop == ALTMIN_STOP_NONE && !error) error = step(&loop, observer, n_observers, interrupt, &stop, st);
+    while (stop == ALTMIN_STOP_NONE && !error)
+        error = step(&loop, observer, n_observers, interrupt, &stop, st);
     t->result.stop = stop;
     if (!error) error = finish(&loop, st);
     collect_ops(t);
@@ -236,22 +243,24 @@ altmin_error am_trainer_run(altmin_trainer *t, const am_observer *observer, size
     return error;
 }
 
-/* ---------------------------------------------------------------------------------------------- public form */
+/* ---------------------------------------------------------------------------------------------- public form
+ */
 
 typedef struct am_callback {
     altmin_sweep_callback function;
     void *user;
 } am_callback;
 
-static int call_back(void *user, const altmin_sweep_report *report, const am_layer_report *layer, size_t n_layers)
+static int call_back(void *user, const altmin_sweep_report *report, const am_layer_report *layer,
+                     size_t n_layers)
 {
     const am_callback *callback = user;
     (void)layer, (void)n_layers;
     return callback->function(report, callback->user);
 }
 
-altmin_error altmin_trainer_run(altmin_trainer *trainer, altmin_sweep_callback callback, void *user, altmin_stop *stop,
-                                altmin_status *status)
+altmin_error altmin_trainer_run(altmin_trainer *trainer, altmin_sweep_callback callback, void *user,
+                                altmin_stop *stop, altmin_status *status)
 {
     am_callback wrapped = {callback, user};
     const am_observer observer = {.sweep = call_back, .user = &wrapped};

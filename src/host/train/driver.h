@@ -1,5 +1,5 @@
-/* The one loop: sweep, measure, log, stop, keep the best model. It serves every method and every backend, and tells
- * observers (the terminal table, the JSONL log) what happens; it never prints. */
+/* The one loop: sweep, measure, log, stop, keep the best model. It serves every method and every backend, and
+ * tells observers (the terminal table, the JSONL log) what happens; it never prints. */
 #ifndef AM_DRIVER_H
 #define AM_DRIVER_H
 
@@ -28,11 +28,11 @@ typedef struct am_run_info {
     const char *loss, *activation, *scaling;
     size_t n_threads;
     size_t n_layers;
-    const size_t *width;             /* n_layers + 1 */
-    const char *const *form;         /* n_layers names: "normal", "sample" */
+    const size_t *width;     /* n_layers + 1 */
+    const char *const *form; /* n_layers names: "normal", "sample" */
     size_t n_parameters;
-    size_t n_train, n_valid, n_test; /* samples */
-    size_t n_classes;                /* 0: regression */
+    size_t n_train, n_valid, n_test;        /* samples */
+    size_t n_classes;                       /* 0: regression */
     const char *train_source, *test_source; /* test_source NULL: no test data */
     char train_fingerprint[17], test_fingerprint[17];
     const am_plan_row *plan;
@@ -58,15 +58,16 @@ typedef struct am_run_result {
 /** Who wants to know. Every pointer may be NULL. `sweep` returns non-zero to end the run after this sweep. */
 typedef struct am_observer {
     void (*start)(void *user, const am_run_info *info);
-    int (*sweep)(void *user, const altmin_sweep_report *report, const am_layer_report *layer, size_t n_layers);
+    int (*sweep)(void *user, const altmin_sweep_report *report, const am_layer_report *layer,
+                 size_t n_layers);
     void (*end)(void *user, const am_run_result *result);
     void *user;
 } am_observer;
 
 /** What the run was prepared with; valid after altmin_trainer_new. */
 const am_run_info *am_trainer_info(const altmin_trainer *trainer);
-/** altmin_trainer_run with observers. *result (may be NULL) lives as long as the trainer. `interrupt` (may be NULL) is
- *  polled: 1 = finish this sweep and end. */
+/** altmin_trainer_run with observers. *result (may be NULL) lives as long as the trainer. `interrupt` (may be
+ * NULL) is polled: 1 = finish this sweep and end. */
 altmin_error am_trainer_run(altmin_trainer *trainer, const am_observer *observer, size_t n_observers,
                             const volatile int *interrupt, const am_run_result **result, altmin_status *st);
 #endif

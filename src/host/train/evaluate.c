@@ -5,7 +5,10 @@
 
 #define AM_EVAL_FLOATS ((size_t)4 << 20) /* size of one buffer: 16 MiB */
 
-altmin_metrics am_metrics_none(void) { return (altmin_metrics){NAN, NAN, NAN, NAN}; }
+altmin_metrics am_metrics_none(void)
+{
+    return (altmin_metrics){NAN, NAN, NAN, NAN};
+}
 
 void am_evaluator_plan(am_evaluator *evaluator, am_ctx *ctx, const am_net *net, size_t n, am_plan *plan)
 {
@@ -19,20 +22,22 @@ void am_evaluator_plan(am_evaluator *evaluator, am_ctx *ctx, const am_net *net, 
     for (int i = 0; i < 2; i++) am_plan_mat(plan, "evaluation", &evaluator->buffer[i], widest, chunk);
 }
 
-static void score(const am_evaluator *ev, am_ctx *ctx, const am_net *net, am_mat p, am_mat b, const am_samples *samples,
-                  size_t first)
+static void score(const am_evaluator *ev, am_ctx *ctx, const am_net *net, am_mat p, am_mat b,
+                  const am_samples *samples, size_t first)
 {
     const am_slot zero_loss = ev->part, hits = ev->part + 1, squared = ev->part + 2;
     if (samples->label) am_softmax_loss(ctx, zero_loss, hits, p, b, samples->label + first);
     if (net->loss == AM_LOSS_SQUARED)
         am_map(ctx, AM_MAP_SQUARED_ERROR, 0,
-               &(am_map_args){.in = {p, am_mat_cols(samples->target, first, p.cols)}, .row = b, .sum = {squared}});
+               &(am_map_args){
+                   .in = {p, am_mat_cols(samples->target, first, p.cols)}, .row = b, .sum = {squared}});
     for (int i = 0; i < 3; i++)
         am_scalar(ctx, ev->total + i, AM_SCALAR_ADD, (am_slot[]){ev->total + i, ev->part + i});
 }
 
-altmin_error am_evaluate(const am_evaluator *ev, am_ctx *ctx, const am_net *net, const am_mat *w, const am_mat *b,
-                         const am_samples *samples, altmin_metrics *metrics, altmin_status *st)
+altmin_error am_evaluate(const am_evaluator *ev, am_ctx *ctx, const am_net *net, const am_mat *w,
+                         const am_mat *b, const am_samples *samples, altmin_metrics *metrics,
+                         altmin_status *st)
 {
     const double zeros[3] = {0};
     double total[3];

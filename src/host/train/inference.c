@@ -1,4 +1,5 @@
-/* Using a trained model: predictions and true metrics on unscaled samples, by the same forward pass as in training. */
+/* Using a trained model: predictions and true metrics on unscaled samples, by the same forward pass as in
+ * training. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ static altmin_error describe_net(am_inference *inf, altmin_status *st)
     net->n_layers = model->n_layers;
     memcpy(net->width, model->width, (model->n_layers + 1) * sizeof net->width[0]);
     net->n_classes = model->n_classes;
-    net->loss = strcmp(model->loss, am_loss_name(AM_LOSS_SQUARED)) == 0 ? AM_LOSS_SQUARED : AM_LOSS_CROSS_ENTROPY;
+    net->loss =
+        strcmp(model->loss, am_loss_name(AM_LOSS_SQUARED)) == 0 ? AM_LOSS_SQUARED : AM_LOSS_CROSS_ENTROPY;
     for (net->act = 0; net->act < AM_N_ACTS; net->act++)
         if (strcmp(model->activation, am_act_name(net->act)) == 0) return ALTMIN_OK;
     return am_fail(st, ALTMIN_ERR_DATA, "the model's activation '%s' is not known", model->activation);
@@ -85,7 +87,8 @@ typedef struct am_score {
     double loss, hits, squared;
 } am_score;
 
-static void score_sample(const am_net *net, const float *z, const float *target, int32_t label, am_score *score)
+static void score_sample(const am_net *net, const float *z, const float *target, int32_t label,
+                         am_score *score)
 {
     const size_t k = net->width[net->n_layers];
     size_t best = 0;
@@ -96,7 +99,8 @@ static void score_sample(const am_net *net, const float *z, const float *target,
     }
     if (target) return;
     score->hits += best == (size_t)label;
-    if (net->loss == AM_LOSS_CROSS_ENTROPY) score->loss += am_log_sum_exp(k, z, NULL, NULL) - (double)z[label];
+    if (net->loss == AM_LOSS_CROSS_ENTROPY)
+        score->loss += am_log_sum_exp(k, z, NULL, NULL) - (double)z[label];
 }
 
 /* sum (target - its mean)^2 over the data set. */
@@ -130,8 +134,8 @@ static altmin_metrics metrics_of(const am_inference *inf, const am_score *score)
     return metrics;
 }
 
-altmin_error altmin_model_predict(const altmin_model *model, const altmin_data *data, const altmin_settings *settings,
-                                  float *out, altmin_status *status)
+altmin_error altmin_model_predict(const altmin_model *model, const altmin_data *data,
+                                  const altmin_settings *settings, float *out, altmin_status *status)
 {
     altmin_status local = {0}, *st = status ? status : &local;
     am_status_clear(st);
@@ -155,24 +159,27 @@ altmin_error altmin_model_predict(const altmin_model *model, const altmin_data *
 static altmin_error check_labels(const altmin_model *model, const altmin_data *data, altmin_status *st)
 {
     if (!data->label && !data->target)
-        return am_fail(st, ALTMIN_ERR_DATA, "%s has neither labels nor targets: nothing to evaluate against", data->source);
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has neither labels nor targets: nothing to evaluate against",
+                       data->source);
     if (!!data->label != !!model->n_classes)
         return am_fail(st, ALTMIN_ERR_DATA, "%s holds %s but the model does %s", data->source,
                        data->label ? "class labels" : "regression targets",
                        model->n_classes ? "classification" : "regression");
     if (data->target && data->n_targets != model->width[model->n_layers])
-        return am_fail(st, ALTMIN_ERR_DATA, "%s has %zu targets but the model gives %zu", data->source, data->n_targets,
-                       model->width[model->n_layers]);
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has %zu targets but the model gives %zu", data->source,
+                       data->n_targets, model->width[model->n_layers]);
     for (size_t i = 0; i < data->n_classes; i++)
         if (i >= model->n_classes || strcmp(data->class_name[i], model->class_name[i]) != 0)
-            return am_fail(st, ALTMIN_ERR_DATA, "%s: class %zu is '%s', which is not the model's class %zu; read the data "
-                                                "with the model's class names",
+            return am_fail(st, ALTMIN_ERR_DATA,
+                           "%s: class %zu is '%s', which is not the model's class %zu; read the data "
+                           "with the model's class names",
                            data->source, i, data->class_name[i], i);
     return ALTMIN_OK;
 }
 
-altmin_error altmin_model_evaluate(const altmin_model *model, const altmin_data *data, const altmin_settings *settings,
-                                   altmin_metrics *metrics, altmin_status *status)
+altmin_error altmin_model_evaluate(const altmin_model *model, const altmin_data *data,
+                                   const altmin_settings *settings, altmin_metrics *metrics,
+                                   altmin_status *status)
 {
     altmin_status local = {0}, *st = status ? status : &local;
     am_status_clear(st);
@@ -186,7 +193,8 @@ altmin_error altmin_model_evaluate(const altmin_model *model, const altmin_data 
         error = forward_chunk(&inf, first, n, st);
         for (size_t j = 0; j < n && !error; j++) {
             const float *target = data->target ? data->target + (first + j) * k : NULL;
-            score_sample(&inf.net, inf.host + j * k, target, data->label ? data->label[first + j] : 0, &score);
+            score_sample(&inf.net, inf.host + j * k, target, data->label ? data->label[first + j] : 0,
+                         &score);
         }
     }
     if (!error) *metrics = metrics_of(&inf, &score);

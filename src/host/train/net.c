@@ -58,7 +58,8 @@ void am_input_correlate(am_ctx *ctx, am_mat c, float alpha, am_mat r, const am_i
         am_gemm(ctx, c, alpha, r, 0, a->dense, 1, beta);
 }
 
-am_mat am_forward(am_ctx *ctx, const am_net *net, const am_mat *w, const am_mat *b, const am_input *x, am_mat buffer[2])
+am_mat am_forward(am_ctx *ctx, const am_net *net, const am_mat *w, const am_mat *b, const am_input *x,
+                  am_mat buffer[2])
 {
     const size_t n = am_input_n(x);
     am_input a = *x;

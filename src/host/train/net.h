@@ -1,7 +1,9 @@
-/* The network's shape, samples in backend memory, and the forward pass: everything a method and the evaluation share.
+/* The network's shape, samples in backend memory, and the forward pass: everything a method and the
+ * evaluation share.
  *
- * Layers are numbered l = 1..L as in the papers; arrays indexed by layer have L + 1 entries and leave 0 to the input.
- * p_l = W_l a_{l-1} is kept without its bias, which the elementwise maps add as they read it: m_l = p_l + b_l 1'. */
+ * Layers are numbered l = 1..L as in the papers; arrays indexed by layer have L + 1 entries and leave 0 to
+ * the input. p_l = W_l a_{l-1} is kept without its bias, which the elementwise maps add as they read it: m_l
+ * = p_l + b_l 1'. */
 #ifndef AM_NET_H
 #define AM_NET_H
 
@@ -11,11 +13,11 @@
 typedef enum am_loss { AM_LOSS_AUTO, AM_LOSS_CROSS_ENTROPY, AM_LOSS_SQUARED } am_loss;
 
 typedef struct am_net {
-    size_t n_layers;                  /* L: weight layers */
-    size_t width[AM_MAX_HIDDEN + 2];  /* width[0] features ... width[L] outputs */
-    int act;                          /* am_act of hidden layers */
-    am_loss loss;                     /* never AUTO */
-    size_t n_classes;                 /* 0: regression */
+    size_t n_layers;                 /* L: weight layers */
+    size_t width[AM_MAX_HIDDEN + 2]; /* width[0] features ... width[L] outputs */
+    int act;                         /* am_act of hidden layers */
+    am_loss loss;                    /* never AUTO */
+    size_t n_classes;                /* 0: regression */
 } am_net;
 
 /** Names as settings and model files spell them. */
@@ -30,31 +32,41 @@ size_t am_net_n_parameters(const am_net *net);
 typedef struct am_input {
     am_mat dense; /* used when sparse.start is NULL */
     am_csc sparse;
-    am_mat sum;   /* s_a = a 1, d_in x 1; data NULL where nobody needs it */
+    am_mat sum; /* s_a = a 1, d_in x 1; data NULL where nobody needs it */
 } am_input;
 
 /** Samples in backend memory. */
 typedef struct am_samples {
     size_t n;
     am_input x;
-    int32_t *label;       /* n class numbers in backend memory; NULL for regression */
-    int32_t *host_label;  /* the same in host memory, malloc'ed */
-    am_mat target;        /* n_outputs x n for squared loss (one-hot rows for classes), else empty */
-    double target_sst;    /* sum of (target - row mean)^2: the denominator of R^2 */
+    int32_t *label;      /* n class numbers in backend memory; NULL for regression */
+    int32_t *host_label; /* the same in host memory, malloc'ed */
+    am_mat target;       /* n_outputs x n for squared loss (one-hot rows for classes), else empty */
+    double target_sst;   /* sum of (target - row mean)^2: the denominator of R^2 */
 } am_samples;
 
 /** Columns first..first+n of the input. */
 am_input am_input_cols(const am_input *x, size_t first, size_t n);
-static inline int am_input_is_sparse(const am_input *x) { return x->sparse.start != NULL; }
-static inline size_t am_input_rows(const am_input *x) { return am_input_is_sparse(x) ? x->sparse.rows : x->dense.rows; }
-static inline size_t am_input_n(const am_input *x) { return am_input_is_sparse(x) ? x->sparse.cols : x->dense.cols; }
+static inline int am_input_is_sparse(const am_input *x)
+{
+    return x->sparse.start != NULL;
+}
+static inline size_t am_input_rows(const am_input *x)
+{
+    return am_input_is_sparse(x) ? x->sparse.rows : x->dense.rows;
+}
+static inline size_t am_input_n(const am_input *x)
+{
+    return am_input_is_sparse(x) ? x->sparse.cols : x->dense.cols;
+}
 
 /** C <- alpha W a + beta C: C is W.rows x n. */
 void am_input_apply(am_ctx *ctx, am_mat c, float alpha, am_mat w, const am_input *a, float beta);
 /** C <- alpha R a' + beta C: R is d_out x n, C is d_out x d_in. */
 void am_input_correlate(am_ctx *ctx, am_mat c, float alpha, am_mat r, const am_input *a, float beta);
 
-/** p_L of the forward pass for the samples in `x` (output bias not added), in one of the two buffers; each buffer holds
- *  am_net_max_width(net, 1) x n floats or more. w, b: L + 1 matrices, entry 0 unused. */
-am_mat am_forward(am_ctx *ctx, const am_net *net, const am_mat *w, const am_mat *b, const am_input *x, am_mat buffer[2]);
+/** p_L of the forward pass for the samples in `x` (output bias not added), in one of the two buffers; each
+ * buffer holds am_net_max_width(net, 1) x n floats or more. w, b: L + 1 matrices, entry 0 unused. */
+am_mat am_forward(am_ctx *ctx, const am_net *net, const am_mat *w, const am_mat *b, const am_input *x,
+                  am_mat buffer[2]);
 #endif

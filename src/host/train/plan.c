@@ -8,7 +8,7 @@
 #define AM_ALIGN 64
 
 typedef struct am_claim {
-    am_mat *mat;     /* or */
+    am_mat *mat; /* or */
     void **memory;
     size_t offset;
 } am_claim;
@@ -22,7 +22,10 @@ struct am_plan {
     altmin_error error; /* sticky */
 };
 
-am_plan *am_plan_new(void) { return calloc(1, sizeof(am_plan)); }
+am_plan *am_plan_new(void)
+{
+    return calloc(1, sizeof(am_plan));
+}
 
 void am_plan_free(am_plan *plan)
 {
@@ -62,7 +65,8 @@ static void claim(am_plan *plan, const char *name, am_claim what, size_t n_bytes
 {
     size_t padded, end;
     if (plan->error || !grow(plan)) return;
-    if (am_size_add(n_bytes, AM_ALIGN - 1, &padded) || am_size_add(plan->slab_bytes, padded & ~(size_t)(AM_ALIGN - 1), &end)) {
+    if (am_size_add(n_bytes, AM_ALIGN - 1, &padded) ||
+        am_size_add(plan->slab_bytes, padded & ~(size_t)(AM_ALIGN - 1), &end)) {
         plan->error = ALTMIN_ERR_MEMORY;
         return;
     }
@@ -100,7 +104,10 @@ const am_plan_row *am_plan_rows(const am_plan *plan, size_t *n_rows)
     return plan->row;
 }
 
-size_t am_plan_total(const am_plan *plan) { return plan->slab_bytes + plan->noted_bytes; }
+size_t am_plan_total(const am_plan *plan)
+{
+    return plan->slab_bytes + plan->noted_bytes;
+}
 
 static void assign(const am_claim *c, unsigned char *slab)
 {
@@ -113,12 +120,14 @@ static void assign(const am_claim *c, unsigned char *slab)
 altmin_error am_plan_take(am_plan *plan, am_ctx *ctx, altmin_status *st)
 {
     if (plan->error)
-        return am_fail(st, ALTMIN_ERR_MEMORY, "the memory plan overflows or cannot be kept: the network and the data are "
-                                              "too large together; use fewer samples or narrower layers");
+        return am_fail(st, ALTMIN_ERR_MEMORY,
+                       "the memory plan overflows or cannot be kept: the network and the data are "
+                       "too large together; use fewer samples or narrower layers");
     const size_t free_bytes = ctx->ops->free_bytes(ctx);
     if (plan->slab_bytes > free_bytes)
         return am_fail(st, ALTMIN_ERR_MEMORY,
-                       "the plan needs %.1f MiB on backend %s but %.1f MiB are free; use fewer samples or narrower layers",
+                       "the plan needs %.1f MiB on backend %s but %.1f MiB are free; use fewer samples or "
+                       "narrower layers",
                        (double)plan->slab_bytes / 1048576.0, ctx->ops->name, (double)free_bytes / 1048576.0);
     void *slab;
     if (am_memory_take(ctx, &slab, plan->slab_bytes, st)) return ALTMIN_ERR_MEMORY;

@@ -6,7 +6,10 @@
 
 #define AM_UPLOAD_CHUNK 2048 /* samples scaled and uploaded at a time */
 
-static size_t sample_at(const am_part *part, size_t i) { return part->index ? part->index[i] : i; }
+static size_t sample_at(const am_part *part, size_t i)
+{
+    return part->index ? part->index[i] : i;
+}
 
 static size_t n_stored(const am_part *part)
 {
@@ -27,8 +30,8 @@ static void plan_sparse(am_samples *samples, const am_part *part, am_plan *plan,
     am_plan_raw(plan, name, (void **)(void *)&x->value, stored * sizeof(float));
 }
 
-altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net, am_plan *plan, const char *name,
-                             altmin_status *st)
+altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net, am_plan *plan,
+                             const char *name, altmin_status *st)
 {
     *samples = (am_samples){.n = part->n};
     if (part->data->storage == AM_STORE_SPARSE)
@@ -36,7 +39,8 @@ altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_
     else
         am_plan_mat(plan, name, &samples->x.dense, part->data->n_features, part->n);
     am_plan_mat(plan, "vectors", &samples->x.sum, part->data->n_features, 1);
-    if (net->loss == AM_LOSS_SQUARED) am_plan_mat(plan, name, &samples->target, net->width[net->n_layers], part->n);
+    if (net->loss == AM_LOSS_SQUARED)
+        am_plan_mat(plan, name, &samples->target, net->width[net->n_layers], part->n);
     if (!part->data->label) return ALTMIN_OK;
     am_plan_raw(plan, name, (void **)(void *)&samples->label, part->n * sizeof(int32_t));
     samples->host_label = malloc(part->n * sizeof(int32_t) + 1);
@@ -46,8 +50,8 @@ altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_
 }
 
 /* Scaled samples first..first+n of the part, dense, and their sums added to `sum`. */
-static altmin_error dense_chunk(const am_part *part, const am_scaler *scaler, size_t first, size_t n, float *out,
-                                double *sum, altmin_status *st)
+static altmin_error dense_chunk(const am_part *part, const am_scaler *scaler, size_t first, size_t n,
+                                float *out, double *sum, altmin_status *st)
 {
     const size_t d = part->data->n_features;
     if (!part->index) {
@@ -63,12 +67,14 @@ static altmin_error dense_chunk(const am_part *part, const am_scaler *scaler, si
     return ALTMIN_OK;
 }
 
-static altmin_error upload_dense(am_samples *samples, am_ctx *ctx, const am_part *part, const am_scaler *scaler, double *sum,
-                                 altmin_status *st)
+static altmin_error upload_dense(am_samples *samples, am_ctx *ctx, const am_part *part,
+                                 const am_scaler *scaler, double *sum, altmin_status *st)
 {
     const size_t d = part->data->n_features;
     float *chunk = malloc(d * AM_UPLOAD_CHUNK * sizeof(float));
-    if (!chunk) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %d samples of %zu features", AM_UPLOAD_CHUNK, d);
+    if (!chunk)
+        return am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %d samples of %zu features",
+                       AM_UPLOAD_CHUNK, d);
     altmin_error error = ALTMIN_OK;
     for (size_t first = 0; first < part->n && !error; first += AM_UPLOAD_CHUNK) {
         const size_t n = part->n - first < AM_UPLOAD_CHUNK ? part->n - first : AM_UPLOAD_CHUNK;
@@ -80,8 +86,8 @@ static altmin_error upload_dense(am_samples *samples, am_ctx *ctx, const am_part
 }
 
 /* Sparse samples are scaled by factor alone: am_scaler_fit refuses a shift for them. */
-static altmin_error upload_sparse(am_samples *samples, am_ctx *ctx, const am_part *part, const am_scaler *scaler,
-                                  double *sum, altmin_status *st)
+static altmin_error upload_sparse(am_samples *samples, am_ctx *ctx, const am_part *part,
+                                  const am_scaler *scaler, double *sum, altmin_status *st)
 {
     const am_csc *from = &part->data->sparse, *to = &samples->x.sparse;
     const size_t stored = n_stored(part);
@@ -111,7 +117,8 @@ static altmin_error upload_sparse(am_samples *samples, am_ctx *ctx, const am_par
     return ok ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %zu stored values", stored);
 }
 
-/* Targets of the squared loss: one-hot rows for classes, the values for regression; with R^2's denominator. */
+/* Targets of the squared loss: one-hot rows for classes, the values for regression; with R^2's denominator.
+ */
 static altmin_error upload_target(am_samples *samples, am_ctx *ctx, const am_part *part, altmin_status *st)
 {
     const size_t k = samples->target.rows, n = part->n;
@@ -146,14 +153,16 @@ altmin_error am_samples_upload(am_samples *samples, am_ctx *ctx, const am_part *
     const size_t d = part->data->n_features;
     double *sum = calloc(d, sizeof *sum);
     float *sum_f = malloc(d * sizeof *sum_f);
-    altmin_error error = sum && sum_f ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu sums", d);
+    altmin_error error =
+        sum && sum_f ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu sums", d);
     if (!error)
         error = part->data->storage == AM_STORE_SPARSE ? upload_sparse(samples, ctx, part, scaler, sum, st)
                                                        : upload_dense(samples, ctx, part, scaler, sum, st);
     for (size_t i = 0; i < d && !error; i++) sum_f[i] = (float)sum[i];
     if (!error) am_upload(ctx, samples->x.sum, sum_f);
     if (!error) error = upload_target(samples, ctx, part, st);
-    if (!error && samples->label) am_upload_bytes(ctx, samples->label, samples->host_label, part->n * sizeof(int32_t));
+    if (!error && samples->label)
+        am_upload_bytes(ctx, samples->label, samples->host_label, part->n * sizeof(int32_t));
     free(sum);
     free(sum_f);
     return error ? error : am_ctx_status(ctx, st);

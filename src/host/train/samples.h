@@ -1,4 +1,5 @@
-/* Samples on their way into backend memory: planned first, then uploaded chunk by chunk, scaled as they go. */
+/* Samples on their way into backend memory: planned first, then uploaded chunk by chunk, scaled as they go.
+ */
 #ifndef AM_SAMPLES_H
 #define AM_SAMPLES_H
 
@@ -14,8 +15,8 @@ typedef struct am_part {
 } am_part;
 
 /** Declare the part's memory under `name`. Sparse data stay sparse. */
-altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net, am_plan *plan, const char *name,
-                             altmin_status *st);
+altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net, am_plan *plan,
+                             const char *name, altmin_status *st);
 /** Upload features (scaled), labels and targets, and the input's row sums. After am_plan_take. */
 altmin_error am_samples_upload(am_samples *samples, am_ctx *ctx, const am_part *part, const am_scaler *scaler,
                                altmin_status *st);

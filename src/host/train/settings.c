@@ -139,7 +139,7 @@ static altmin_error set_widths(const am_setting *row, am_widths *field, const ch
     return ALTMIN_OK;
 }
 
-altmin_error am_setting_set(const am_setting *row, altmin_settings *s, const char *text, altmin_status *st)
+static altmin_error set_text(const am_setting *row, altmin_settings *s, const char *text, altmin_status *st)
 {
     void *field = field_of(row, s);
     double real = 0;
@@ -167,6 +167,29 @@ altmin_error am_setting_set(const am_setting *row, altmin_settings *s, const cha
     return am_fail(st, ALTMIN_ERR_INTERNAL, "setting '%s' has an unknown type", row->name);
 }
 
+static size_t index_of(const am_setting *row)
+{
+    size_t n = 0;
+    return (size_t)(row - am_setting_table(&n));
+}
+
+altmin_error am_setting_set(const am_setting *row, altmin_settings *s, const char *text, altmin_status *st)
+{
+    const altmin_error error = set_text(row, s, text, st);
+    if (!error) s->given[index_of(row)] = 1;
+    return error;
+}
+
+altmin_error am_settings_apply_preset(altmin_settings *s, const char *const *pairs, altmin_status *st)
+{
+    for (size_t i = 0; pairs && pairs[i]; i += 2) {
+        const am_setting *row = am_setting_find(pairs[i]);
+        if (!row) return am_setting_unknown(pairs[i], st);
+        if (!s->given[index_of(row)] && set_text(row, s, pairs[i + 1], st)) return ALTMIN_ERR_USAGE;
+    }
+    return ALTMIN_OK;
+}
+
 /* ---- life and death ---- */
 
 altmin_settings *altmin_settings_new(void)
@@ -176,7 +199,7 @@ altmin_settings *altmin_settings_new(void)
     size_t n = 0;
     const am_setting *row = am_setting_table(&n);
     for (size_t i = 0; i < n; i++) {
-        if (am_setting_set(&row[i], s, row[i].fallback, NULL) == ALTMIN_OK) continue;
+        if (set_text(&row[i], s, row[i].fallback, NULL) == ALTMIN_OK) continue;
         altmin_settings_free(s);
         return NULL;
     }

@@ -10,6 +10,7 @@
 #include "base/status.h"
 
 #define AM_MAX_HIDDEN 256
+#define AM_MAX_SETTINGS 96 /* rows of the table */
 
 typedef struct am_widths {
     size_t n;
@@ -19,6 +20,8 @@ typedef struct am_widths {
 typedef enum am_accel { AM_ACCEL_NESTEROV_GUARDED, AM_ACCEL_NESTEROV, AM_ACCEL_NONE } am_accel;
 typedef enum am_step_rule { AM_STEP_CAUCHY, AM_STEP_BACKTRACKING, AM_STEP_EXACT } am_step_rule;
 typedef enum am_init { AM_INIT_HE, AM_INIT_PAPER } am_init;
+typedef enum am_schedule { AM_SCHEDULE_COSINE, AM_SCHEDULE_CONSTANT } am_schedule;
+typedef enum am_preset { AM_PRESET_PAPER, AM_PRESET_BEST, AM_N_PRESETS } am_preset;
 typedef enum am_form { AM_FORM_AUTO, AM_FORM_NORMAL, AM_FORM_SAMPLE } am_form;
 
 struct altmin_settings {
@@ -35,6 +38,7 @@ struct altmin_settings {
     int loss;          /* am_loss: auto, cross-entropy, squared */
     int init;          /* am_init */
     double init_scale; /* standard deviation of AM_INIT_PAPER weights */
+    double bias_start; /* initial biases */
     /* method */
     int method;                              /* index in the method registry */
     double rho, mu;                          /* penalty, ridge */
@@ -42,6 +46,24 @@ struct altmin_settings {
     int step;                                /* am_step_rule */
     int form;                                /* am_form: forced weight form, for tests and comparison */
     double eps_start, eps_factor, eps_floor; /* relaxation schedule: eps <- max(eps*factor, floor) */
+    size_t eps_restart;                      /* sweeps; 0: off. Every so often eps <- eps_again */
+    double eps_again;
+    int preset;             /* am_preset: values of settings that were not given */
+    double loss_weight;     /* c in c R(z_L; y) */
+    size_t relift;          /* sweeps between re-lifts; 0: off */
+    double p1, p2, p3;      /* tiam */
+    int guard;              /* tiam: 0, 1 */
+    double gamma;           /* bcd: penalty on a - h(z) */
+    double nu;              /* dladmm: penalty of the hidden layers */
+    double prox_w, prox_z, prox_a, prox_out; /* bcd: weights of ||change||^2/2 */
+    size_t penalty_every;   /* dladmm: sweeps between rises of the penalties; 0: off */
+    double rho_factor, nu_factor;
+    /* gradient methods */
+    size_t batch;                  /* samples per step; 0: all */
+    double rate;                   /* learning rate */
+    int schedule;                  /* am_schedule */
+    double momentum;               /* of sgd */
+    double beta1, beta2, adam_eps; /* of adam */
     /* run */
     uint64_t seed;
     size_t sweeps;
@@ -54,6 +76,9 @@ struct altmin_settings {
     int backend;    /* am_backend_kind: auto, ref, cpu, cuda */
     size_t threads; /* 0: all */
     int gram;       /* am_gram_rule: auto, syrk, gemm */
+
+    /* not a row of the table: 1 for each row that was set since altmin_settings_new; presets leave those alone */
+    unsigned char given[AM_MAX_SETTINGS];
 };
 
 typedef enum am_setting_type {
@@ -104,6 +129,8 @@ const char *am_nearest_word(const char *word, const char *const *words);
 /** Set one row from text; the error sentence names the setting, the value and what is allowed. */
 altmin_error am_setting_set(const am_setting *row, altmin_settings *settings, const char *text,
                             altmin_status *st);
+/** Set rows from NULL-terminated name, value pairs (NULL: none), except those that were given by am_setting_set. */
+altmin_error am_settings_apply_preset(altmin_settings *settings, const char *const *pairs, altmin_status *st);
 /** Current value as text into buf (as altmin_settings_set would accept it). */
 void am_setting_print(const am_setting *row, const altmin_settings *settings, char *buf, size_t n_buf);
 /** Deep copy; NULL when memory is not there. */

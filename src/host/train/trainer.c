@@ -1,5 +1,5 @@
-/* Preparing a run: resolve settings against the data, split, fit the scaler, open the backend, plan and take memory,
- * upload, initialise. Nothing here repeats per sweep. */
+/* Preparing a run: resolve settings against the data, split, fit the scaler, open the backend, plan and take
+ * memory, upload, initialise. Nothing here repeats per sweep. */
 #include "host/train/trainer.h"
 
 #include <math.h>
@@ -13,14 +13,15 @@
 static altmin_error check_data(const altmin_data *train, const altmin_data *test, altmin_status *st)
 {
     if (!train->label && !train->target)
-        return am_fail(st, ALTMIN_ERR_DATA, "%s has neither labels nor targets: nothing to train on", train->source);
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has neither labels nor targets: nothing to train on",
+                       train->source);
     if (train->n_classes == 1)
-        return am_fail(st, ALTMIN_ERR_DATA, "%s has one class only ('%s'): nothing to tell apart", train->source,
-                       train->class_name[0]);
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has one class only ('%s'): nothing to tell apart",
+                       train->source, train->class_name[0]);
     if (!test) return ALTMIN_OK;
     if (test->n_features != train->n_features)
-        return am_fail(st, ALTMIN_ERR_DATA, "%s has %zu features but the training data have %zu", test->source,
-                       test->n_features, train->n_features);
+        return am_fail(st, ALTMIN_ERR_DATA, "%s has %zu features but the training data have %zu",
+                       test->source, test->n_features, train->n_features);
     if (!!test->label != !!train->label || test->n_targets != train->n_targets)
         return am_fail(st, ALTMIN_ERR_DATA, "%s is not labelled as the training data are", test->source);
     if (test->n_classes > train->n_classes)
@@ -28,8 +29,8 @@ static altmin_error check_data(const altmin_data *train, const altmin_data *test
                        test->n_classes, train->n_classes);
     for (size_t i = 0; i < test->n_classes; i++)
         if (strcmp(test->class_name[i], train->class_name[i]) != 0)
-            return am_fail(st, ALTMIN_ERR_DATA, "%s: class %zu is '%s' but '%s' in the training data", test->source, i,
-                           test->class_name[i], train->class_name[i]);
+            return am_fail(st, ALTMIN_ERR_DATA, "%s: class %zu is '%s' but '%s' in the training data",
+                           test->source, i, test->class_name[i], train->class_name[i]);
     return ALTMIN_OK;
 }
 
@@ -46,14 +47,16 @@ static altmin_error resolve_net(altmin_trainer *t, const altmin_data *train, alt
     net->loss = (am_loss)set->loss;
     if (net->loss == AM_LOSS_AUTO) net->loss = train->label ? AM_LOSS_CROSS_ENTROPY : AM_LOSS_SQUARED;
     if (net->loss == AM_LOSS_CROSS_ENTROPY && !train->label)
-        return am_fail(st, ALTMIN_ERR_USAGE, "loss cross-entropy needs class labels, but %s has regression targets; use "
-                                             "--loss squared",
+        return am_fail(st, ALTMIN_ERR_USAGE,
+                       "loss cross-entropy needs class labels, but %s has regression targets; use "
+                       "--loss squared",
                        train->source);
     size_t total = 0;
     for (size_t l = 1; l <= net->n_layers; l++) {
         size_t n;
         if (am_size_mul(net->width[l], net->width[l - 1], &n) || am_size_add(total, n, &total))
-            return am_fail(st, ALTMIN_ERR_USAGE, "layer %zu: %zu x %zu weights overflow", l, net->width[l], net->width[l - 1]);
+            return am_fail(st, ALTMIN_ERR_USAGE, "layer %zu: %zu x %zu weights overflow", l, net->width[l],
+                           net->width[l - 1]);
     }
     return t->method->check(set, net, st);
 }
@@ -64,11 +67,13 @@ static altmin_error split(altmin_trainer *t, const altmin_data *train, altmin_st
     t->part_train = (am_part){train, NULL, train->n_samples};
     if (set->valid_fraction <= 0.0) {
         if (set->patience)
-            return am_fail(st, ALTMIN_ERR_USAGE, "patience %zu needs validation data: set --valid above 0", set->patience);
+            return am_fail(st, ALTMIN_ERR_USAGE, "patience %zu needs validation data: set --valid above 0",
+                           set->patience);
         return ALTMIN_OK;
     }
     size_t n_train, n_valid;
-    if (am_data_split(train, set->valid_fraction, set->seed, &t->train_index, &n_train, &t->valid_index, &n_valid, st))
+    if (am_data_split(train, set->valid_fraction, set->seed, &t->train_index, &n_train, &t->valid_index,
+                      &n_valid, st))
         return st->code;
     t->part_train = (am_part){train, t->train_index, n_train};
     t->part_valid = (am_part){train, t->valid_index, n_valid};
@@ -81,7 +86,8 @@ static altmin_error fit_scaler(altmin_trainer *t, altmin_status *st)
     const am_scaling kind = (am_scaling)t->settings->scaling;
     if (!t->part_train.index) return am_scaler_fit(&t->scaler, kind, t->part_train.data, st);
     altmin_data *subset;
-    if (am_data_subset(&subset, t->part_train.data, t->part_train.index, t->part_train.n, st)) return st->code;
+    if (am_data_subset(&subset, t->part_train.data, t->part_train.index, t->part_train.n, st))
+        return st->code;
     const altmin_error error = am_scaler_fit(&t->scaler, kind, subset, st);
     altmin_data_free(subset);
     return error;
@@ -95,7 +101,8 @@ static altmin_error plan_all(altmin_trainer *t, altmin_status *st)
     size_t most = t->part_train.n;
     am_plan_note(plan, "data as read", am_data_bytes(t->part_train.data));
     if (am_samples_plan(&t->train, &t->part_train, &t->net, plan, "training data", st)) return st->code;
-    if (t->part_valid.n && am_samples_plan(&t->valid, &t->part_valid, &t->net, plan, "validation data", st)) return st->code;
+    if (t->part_valid.n && am_samples_plan(&t->valid, &t->part_valid, &t->net, plan, "validation data", st))
+        return st->code;
     if (t->part_test.n) {
         am_plan_note(plan, "data as read", am_data_bytes(t->part_test.data));
         if (am_samples_plan(&t->test, &t->part_test, &t->net, plan, "test data", st)) return st->code;
@@ -110,14 +117,15 @@ static altmin_error plan_all(altmin_trainer *t, altmin_status *st)
 static altmin_error upload_all(altmin_trainer *t, altmin_status *st)
 {
     if (am_samples_upload(&t->train, t->ctx, &t->part_train, &t->scaler, st)) return st->code;
-    if (t->part_valid.n && am_samples_upload(&t->valid, t->ctx, &t->part_valid, &t->scaler, st)) return st->code;
+    if (t->part_valid.n && am_samples_upload(&t->valid, t->ctx, &t->part_valid, &t->scaler, st))
+        return st->code;
     if (t->part_test.n && am_samples_upload(&t->test, t->ctx, &t->part_test, &t->scaler, st)) return st->code;
     return ALTMIN_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------- weights */
 
-/* One random stream per tensor. He: N(0, 2/d_in). Published: N(0, init_scale^2). Biases start at 0. */
+/* One random stream per tensor. He: N(0, 2/d_in). Published: N(0, init_scale^2). Biases: one value. */
 static void initial_weights(altmin_trainer *t)
 {
     const altmin_settings *set = t->settings;
@@ -125,6 +133,7 @@ static void initial_weights(altmin_trainer *t)
         const size_t d_in = t->net.width[l - 1], n = t->net.width[l] * d_in;
         const double sd = set->init == AM_INIT_HE ? sqrt(2.0 / (double)d_in) : set->init_scale;
         am_rng_normal(t->best->W[l - 1], n, sd, set->seed, (uint32_t)l);
+        for (size_t i = 0; i < t->net.width[l]; i++) t->best->b[l - 1][i] = (float)set->bias_start;
     }
 }
 
@@ -209,7 +218,9 @@ static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, 
     t->plan = am_plan_new();
     if (!t->settings || !t->plan) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a trainer");
     t->method = am_method_at(t->settings->method);
-    if (check_data(train, test, st) || resolve_net(t, train, st) || split(t, train, st) || fit_scaler(t, st)) return st->code;
+    if (am_settings_apply_preset(t->settings, t->method->preset[t->settings->preset], st)) return st->code;
+    if (check_data(train, test, st) || resolve_net(t, train, st) || split(t, train, st) || fit_scaler(t, st))
+        return st->code;
     if (test) t->part_test = (am_part){test, NULL, test->n_samples};
     const am_open_options open = {.n_threads = t->settings->threads, .gram = (am_gram_rule)t->settings->gram};
     if (am_backend_open(&t->ctx, (am_backend_kind)t->settings->backend, &open, st)) return st->code;
@@ -221,8 +232,8 @@ static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, 
     return ALTMIN_OK;
 }
 
-altmin_error altmin_trainer_new(altmin_trainer **out, const altmin_settings *settings, const altmin_data *train,
-                                const altmin_data *test, altmin_status *st)
+altmin_error altmin_trainer_new(altmin_trainer **out, const altmin_settings *settings,
+                                const altmin_data *train, const altmin_data *test, altmin_status *st)
 {
     altmin_status local = {0};
     if (!st) st = &local;
@@ -238,7 +249,10 @@ altmin_error altmin_trainer_new(altmin_trainer **out, const altmin_settings *set
     return ALTMIN_OK;
 }
 
-const am_run_info *am_trainer_info(const altmin_trainer *trainer) { return &trainer->info; }
+const am_run_info *am_trainer_info(const altmin_trainer *trainer)
+{
+    return &trainer->info;
+}
 
 altmin_error altmin_trainer_model(const altmin_trainer *trainer, altmin_model **model, altmin_status *st)
 {

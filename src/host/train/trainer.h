@@ -20,7 +20,7 @@ struct altmin_trainer {
     am_part part_train, part_valid, part_test; /* n = 0: none */
     am_samples train, valid, test;
     am_evaluator evaluator;
-    double *slot;       /* all slots as read after the last sweep */
+    double *slot; /* all slots as read after the last sweep */
     am_measures measures;
     am_layer_report layer[AM_MAX_HIDDEN + 2];
     altmin_model *best; /* best so far by validation; before the first evaluation the initial weights */
