@@ -7,9 +7,9 @@
  *   altmin_model     a trained network, ready to predict, save and load
  *
  * Conventions: sizes are size_t; a sample is contiguous (arrays are n_samples blocks of n_features values);
- * every function that can fail returns an altmin_error and, when `status` is not NULL, leaves a sentence
- * there that names what failed, where, the offending value and a hint. The library never exits, aborts or
- * prints. Objects are not thread-safe; different objects may be used from different threads. */
+ * every function that can fail returns an altmin_error and, when `status` is not NULL, leaves a sentence there
+ * that names what failed, where, the offending value and a hint. The library never exits, aborts or prints.
+ * Objects are not thread-safe; different objects may be used from different threads. */
 #ifndef ALTMIN_ALTMIN_H
 #define ALTMIN_ALTMIN_H
 
@@ -92,20 +92,18 @@ ALTMIN_API const char *altmin_stop_name(altmin_stop stop);
 
 /** Create settings with every default. Returns NULL when memory is not there. */
 ALTMIN_API altmin_settings *altmin_settings_new(void);
-/** Set one setting from text, as on the command line without the dashes: ("hidden", "1000,1000"), ("rho",
- * "1e-3"). */
+/** Set one setting from text, as on the command line without the dashes: ("hidden", "1000,1000"), ("rho", "1e-3"). */
 ALTMIN_API altmin_error altmin_settings_set(altmin_settings *settings, const char *name, const char *value,
                                             altmin_status *status);
 ALTMIN_API void altmin_settings_free(altmin_settings *settings);
 
-/** Load data: "digits" (embedded), "mnist", "fashion-mnist" (from the system's data folders), or a path: a
- * folder with the four standard IDX files, or a .csv .tsv .npy .svm/.libsvm or IDX file, .gz where that is
- * usual. `part` is "train" or "test" and matters for named sets and folders. Settings used: label, header. */
+/** Load data: "digits" (embedded), "mnist", "fashion-mnist" (from the system's data folders), or a path: a folder
+ *  with the four standard IDX files, or a .csv .tsv .npy .svm/.libsvm or IDX file, .gz where that is usual.
+ *  `part` is "train" or "test" and matters for named sets and folders. Settings used: label, header. */
 ALTMIN_API altmin_error altmin_data_load(altmin_data **data, const char *source, const char *part,
                                          const altmin_settings *settings, altmin_status *status);
 /** Copy samples from memory. x: n_features x n_samples, a sample contiguous. Exactly one of `label`
- *  (class indices 0..n_classes-1) and `target` (n_targets x n_samples) is given, or neither for prediction.
- */
+ *  (class indices 0..n_classes-1) and `target` (n_targets x n_samples) is given, or neither for prediction. */
 ALTMIN_API altmin_error altmin_data_from_arrays(altmin_data **data, const float *x, size_t n_features,
                                                 size_t n_samples, const int32_t *label, size_t n_classes,
                                                 const float *target, size_t n_targets, altmin_status *status);

@@ -1,6 +1,5 @@
-/* The seam itself: opening a table by name, shape checks, sticky errors, counting and timing. Each am_*
- * function checks what its doc comment promises, drops work on empty matrices, and calls the table. No
- * arithmetic on matrices here. */
+/* The seam itself: opening a table by name, shape checks, sticky errors, counting and timing. Each am_* function checks
+ * what its doc comment promises, drops work on empty matrices, and calls the table. No arithmetic on matrices here. */
 #include "kernels/backend.h"
 
 #include <stdarg.h>
@@ -9,8 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---------------------------------------------------------------------------------------------- generated
- * tables */
+/* ---------------------------------------------------------------------------------------------- generated tables */
 
 #define AM_SIGNATURE(ID, name, uses_act, n_in, has_row, n_coef, n_out, n_sum, n_max)                         \
     {#name, uses_act, n_in, has_row, n_coef, n_out, n_sum, n_max},
@@ -78,8 +76,7 @@ static int failed(const am_ctx *ctx)
     return ctx->status.code != ALTMIN_OK;
 }
 
-/* A broken promise about shapes is altmin's own fault: say which op and which shapes. Returns 1 when it
- * holds. */
+/* A broken promise about shapes is altmin's own fault: say which op and which shapes. Returns 1 when it holds. */
 static int shape_ok(am_ctx *ctx, int ok, const char *op, am_mat a, am_mat b, am_mat c)
 {
     if (!ok)
@@ -232,8 +229,7 @@ am_slot am_slots_new(am_ctx *ctx, size_t n)
     return first;
 }
 
-/* ---------------------------------------------------------------------------------------------- moving data
- */
+/* ---------------------------------------------------------------------------------------------- moving data */
 
 void am_upload_bytes(am_ctx *ctx, void *dst, const void *host, size_t n_bytes)
 {
@@ -343,8 +339,7 @@ void am_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int 
     count(ctx, AM_OP_SPARSE, t, 0.0, mat_bytes(a) + 2.0 * mat_bytes(c));
 }
 
-/* ---------------------------------------------------------------------------------------------- small
- * systems */
+/* ---------------------------------------------------------------------------------------------- small systems */
 
 void am_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge)
 {
@@ -385,8 +380,7 @@ void am_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_step
           2.0 * n_steps * mat_bytes(w));
 }
 
-/* ---------------------------------------------------------------------------------------------- elementwise
- */
+/* ---------------------------------------------------------------------------------------------- elementwise */
 
 static int same_shape(am_mat a, am_mat b)
 {
@@ -496,8 +490,7 @@ void am_prox_softmax_columns(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const in
     count(ctx, AM_OP_PROX, t, 0.0, 3.0 * mat_bytes(z));
 }
 
-/* ---------------------------------------------------------------------------------------------- scalars and
- * flow */
+/* ---------------------------------------------------------------------------------------------- scalars and flow */
 
 void am_scalar(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in)
 {

@@ -1,18 +1,17 @@
-/* The backend seam: one const table of operations, chosen at run time. Everything above this line (steps,
- * methods, driver) calls the am_* functions below; they check shapes, keep the sticky error, count work and
- * time, and then call the table. Three tables implement the same meaning: `ref` (ref.c: naive loops, sums in
- * double, the executable definition), `cpu` (cpu.c: OpenBLAS, LAPACK, OpenMP over ref's table) and `cuda`.
+/* The backend seam: one const table of operations, chosen at run time. Everything above this line (steps, methods,
+ * driver) calls the am_* functions below; they check shapes, keep the sticky error, count work and time, and then call
+ * the table. Three tables implement the same meaning: `ref` (ref.c: naive loops, sums in double, the executable
+ * definition), `cpu` (cpu.c: OpenBLAS, LAPACK, OpenMP over ref's table) and `cuda`.
  *
  * Rules every op follows
- *  - Errors are sticky: ops return void, the first failure is kept in ctx->status with op and label, later
- * ops do nothing. Reads (am_slots_read, am_download) and am_sweep_end return it.
- *  - Matrices live in backend memory (am_memory_take); shapes are those of am_mat; empty matrices (0 rows or
- * columns) are legal everywhere and leave sums at 0.
- *  - Scalars are data: sums, step lengths and guard decisions live in numbered double slots on the backend.
- * Ops that give sums write slots, ops that need coefficients read slots; the host reads all of them once per
- * sweep.
- *  - Reductions run in double and in a fixed order: the same call gives the same bits every time, on ref and
- * in am_map also for every number of threads.
+ *  - Errors are sticky: ops return void, the first failure is kept in ctx->status with op and label, later ops do
+ *    nothing. Reads (am_slots_read, am_download) and am_sweep_end return it.
+ *  - Matrices live in backend memory (am_memory_take); shapes are those of am_mat; empty matrices (0 rows or columns)
+ *    are legal everywhere and leave sums at 0.
+ *  - Scalars are data: sums, step lengths and guard decisions live in numbered double slots on the backend. Ops that
+ *    give sums write slots, ops that need coefficients read slots; the host reads all of them once per sweep.
+ *  - Reductions run in double and in a fixed order: the same call gives the same bits every time, on ref and in
+ *    am_map also for every number of threads.
  *  - Unless said otherwise an output does not overlap an input. */
 #ifndef AM_BACKEND_H
 #define AM_BACKEND_H
@@ -28,8 +27,8 @@ typedef int am_slot; /* index of a scalar slot; AM_NO_SLOT where a result is not
 
 typedef struct am_ctx am_ctx;
 
-/** Operands of an elementwise map. Matrices not used by the map's signature (AM_MAPS) stay zero-initialised;
- * all matrices that are given share one shape (rows x cols). Outputs may be the same matrix as an input. */
+/** Operands of an elementwise map. Matrices not used by the map's signature (AM_MAPS) stay zero-initialised; all
+ *  matrices that are given share one shape (rows x cols). Outputs may be the same matrix as an input. */
 typedef struct am_map_args {
     am_mat out[AM_MAP_MAX_OUT];
     am_mat in[AM_MAP_MAX_IN];
@@ -61,8 +60,8 @@ typedef struct am_map_args {
 typedef enum am_op { AM_OPS(AM_ENUM_OP) AM_N_OPS } am_op;
 #undef AM_ENUM_OP
 
-/** Work of one kind of op since am_profile_reset. Flops and bytes are counted from shapes: bytes = operands
- * read once + results written once. */
+/** Work of one kind of op since am_profile_reset. Flops and bytes are counted from shapes: bytes = operands read once +
+ *  results written once. */
 typedef struct am_op_stat {
     size_t n_calls;
     double time_s, flops, n_bytes;
@@ -81,8 +80,7 @@ typedef struct am_product_stat {
 /** How Gram products run on cpu. */
 typedef enum am_gram_rule { AM_GRAM_AUTO, AM_GRAM_SYRK, AM_GRAM_GEMM } am_gram_rule;
 
-/** Arithmetic of products on cuda (sums are fp32 in all of them); ref and cpu know fp32 alone. AUTO: tf32 on
- * cuda. */
+/** Arithmetic of products on cuda (sums are fp32 in all of them); ref and cpu know fp32 alone. AUTO: tf32 on cuda. */
 typedef enum am_precision {
     AM_PRECISION_AUTO,
     AM_PRECISION_FP32,
@@ -90,8 +88,8 @@ typedef enum am_precision {
     AM_PRECISION_BF16
 } am_precision;
 
-/** How cuda issues a sweep: recorded once as a graph and replayed, op by op, or op by op waiting for each
- * (exact times and places of errors). ref and cpu always wait. */
+/** How cuda issues a sweep: recorded once as a graph and replayed, op by op, or op by op waiting for each (exact times
+ *  and places of errors). ref and cpu always wait. */
 typedef enum am_launch { AM_LAUNCH_GRAPH, AM_LAUNCH_STREAM, AM_LAUNCH_SYNC } am_launch;
 
 typedef struct am_open_options {
@@ -102,8 +100,7 @@ typedef struct am_open_options {
 } am_open_options;
 
 /** The table. The doc comment of each entry's meaning is at the am_* function of the same name below; an
- *  implementation may assume that shapes are checked, that matrices are not empty and that no error is
- * pending. */
+ *  implementation may assume that shapes are checked, that matrices are not empty and that no error is pending. */
 typedef struct am_ops {
     const char *name;
     const char *(*missing)(
@@ -163,8 +160,8 @@ struct am_ctx {
 
 /* ------------------------------------------------------------------------------------------------ life */
 
-/** Open a backend. AUTO picks cuda when there is a device, else cpu, and says so in ctx->ops->name. Asking
- * for what is not there is ALTMIN_ERR_BACKEND with the reason. */
+/** Open a backend. AUTO picks cuda when there is a device, else cpu, and says so in ctx->ops->name. Asking for what is
+ *  not there is ALTMIN_ERR_BACKEND with the reason. */
 altmin_error am_backend_open(am_ctx **ctx, am_backend_kind kind, const am_open_options *opt,
                              altmin_status *st);
 /** Close and release everything. NULL is fine. */
@@ -190,13 +187,12 @@ altmin_error am_ctx_status(const am_ctx *ctx, altmin_status *st);
 void am_profile_reset(am_ctx *ctx);
 const char *am_op_name(am_op op);
 
-/* ------------------------------------------------------------------------------------------------ moving
- * data */
+/* ------------------------------------------------------------------------------------------------ moving data */
 
 /** dst <- host floats, dst.rows x dst.cols, column-major. */
 void am_upload(am_ctx *ctx, am_mat dst, const float *host);
-/** dst <- (host - shift) * factor, host dst.rows x dst.cols bytes, column-major; shift, factor: dst.rows x 1
- * in backend memory. Bytes cross the bus as bytes. */
+/** dst <- (host - shift) * factor, host dst.rows x dst.cols bytes, column-major; shift, factor: dst.rows x 1 in backend
+ *  memory. Bytes cross the bus as bytes. */
 void am_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor);
 /** host <- src. Returns the sticky error. */
 altmin_error am_download(am_ctx *ctx, float *host, am_mat src, altmin_status *st);
@@ -207,8 +203,7 @@ void am_copy(am_ctx *ctx, am_mat dst, am_mat src);
 /** dst <- value everywhere. */
 void am_fill(am_ctx *ctx, am_mat dst, float value);
 
-/* ------------------------------------------------------------------------------------------------ products
- */
+/* ------------------------------------------------------------------------------------------------ products */
 
 /** C <- alpha op(A) op(B) + beta C; op is the transpose where ta, tb are 1. With beta = 0 C is not read. */
 void am_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
@@ -219,56 +214,50 @@ void am_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx);
 /** C <- alpha A X + beta C (tx = 0) or alpha A X' + beta C (tx = 1), X sparse. */
 void am_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta);
 
-/* ------------------------------------------------------------------------------------------------ small
- * systems */
+/* ------------------------------------------------------------------------------------------------ small systems */
 
 /** Shape of the storage for the Cholesky factor of a d x d matrix: it is kept in double (d x 2d floats). */
 static inline size_t am_factor_cols(size_t d)
 {
     return 2 * d;
 }
-/** factor <- Cholesky of scale * A + ridge * I, in double. A symmetric d x d, factor d x 2d floats. When it
- * is not positive definite the ridge is raised to 1e-7 x mean diagonal and then x 10, at most six times
- * (counted in ctx->n_jitter); then a sticky ALTMIN_ERR_NUMERIC. */
+/** factor <- Cholesky of scale * A + ridge * I, in double. A symmetric d x d, factor d x 2d floats. When it is not positive
+ *  definite the ridge is raised to 1e-7 x mean diagonal and then x 10, at most six times (counted in ctx->n_jitter); then
+ *  a sticky ALTMIN_ERR_NUMERIC. */
 void am_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge);
 /** B <- B S^-1 with S the matrix that `factor` factors. B is m x d. */
 void am_solve_right(am_ctx *ctx, am_mat b, am_mat factor);
-/** slot <- ||W v||^2 for unit v after n_steps power iterations on W'W from v: lambda_max(W'W) from below,
- * quickly exact when v is warm. v (W.cols x 1) in: start (not zero), out: the iterate; u (W.rows x 1):
- * scratch. W = 0 gives 0. */
+/** slot <- ||W v||^2 for unit v after n_steps power iterations on W'W from v: lambda_max(W'W) from below, quickly exact
+ *  when v is warm. v (W.cols x 1) in: start (not zero), out: the iterate; u (W.rows x 1): scratch. W = 0 gives 0. */
 void am_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_steps);
 
-/* ------------------------------------------------------------------------------------------------
- * elementwise */
+/* ------------------------------------------------------------------------------------------------ elementwise */
 
-/** Run map `id` of formulas.h over all elements; `act` is the activation for maps that use one. See
- * am_map_args. */
+/** Run map `id` of formulas.h over all elements; `act` is the activation for maps that use one. See am_map_args. */
 void am_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);
 /** v <- X 1 (rows x 1), sums over columns in double. */
 void am_row_sum(am_ctx *ctx, am_mat v, am_mat x);
 
 /* ------------------------------------------------------------------------------------------------ columns */
 
-/** Cross-entropy and hits of the forward pass: with z = p_j + b per column j, loss slot <- sum lse(z) -
- * z_label, n_correct slot <- number of columns whose largest entry (the first of equals) is the label. b:
- * rows x 1. */
+/** Cross-entropy and hits of the forward pass: with z = p_j + b per column j, loss slot <- sum lse(z) - z_label,
+ *  n_correct slot <- number of columns whose largest entry (the first of equals) is the label. b: rows x 1. */
 void am_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b, const int32_t *label);
-/** Gradient of the cross-entropy at the output, with loss and hits from the same pass: with z = p_j + b per
- * column j, d_j <- scale (softmax(z) - e_label); loss and n_correct as am_softmax_loss (AM_NO_SLOT to drop
- * one). d may be p. The label's entry is -(sum of the other weights): 1 - p_y would lose all digits. */
+/** Gradient of the cross-entropy at the output, with loss and hits from the same pass: with z = p_j + b per column j,
+ *  d_j <- scale (softmax(z) - e_label); loss and n_correct as am_softmax_loss (AM_NO_SLOT to drop one). d may be p. The
+ *  label's entry is -(sum of the other weights): 1 - p_y would lose all digits. */
 void am_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
                          const int32_t *label, float scale);
-/** dst(:, j) <- src(:, index[j]) for the dst.cols entries of index (backend memory, each below src.cols), bit
- * by bit: also right for int32 labels seen as a 1 x n matrix. */
+/** dst(:, j) <- src(:, index[j]) for the dst.cols entries of index (backend memory, each below src.cols), bit by bit:
+ *  also right for int32 labels seen as a 1 x n matrix. */
 void am_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
-/** Output z step for cross-entropy, per column: z <- argmin lse(z) - z_label + rho/2 ||z - (p + b)||^2 from
- * z. sum: three slots (AM_NO_SLOT to drop) for sum of lse(z) - z_label, ||z - m||^2, ||z - z_old||^2.
+/** Output z step for cross-entropy, per column: z <- argmin lse(z) - z_label + rho/2 ||z - (p + b)||^2 from z.
+ *  sum: three slots (AM_NO_SLOT to drop) for sum of lse(z) - z_label, ||z - m||^2, ||z - z_old||^2.
  *  row_sum: optional (rows x 1 or empty), row sums of the new z. */
 void am_prox_softmax_columns(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                              const am_slot sum[3], am_mat row_sum);
 
-/* ------------------------------------------------------------------------------------------------ scalars
- * and flow */
+/* ------------------------------------------------------------------------------------------------ scalars and flow */
 
 /** slot out <- formula id of the slots in[0..n_in); out may be one of them. */
 void am_scalar(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in);
@@ -277,19 +266,17 @@ void am_slots_write(am_ctx *ctx, am_slot first, size_t n, const double *value);
 void am_slot_set(am_ctx *ctx, am_slot slot, double value);
 /** value <- slots first..first+n. Waits for the backend; returns the sticky error. */
 altmin_error am_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value, altmin_status *st);
-/** Run body(ctx, arg) if the slot is not 0 when the backend gets there: a decision of the backend, not of the
- * host. The body may be recorded without being run, so it must only issue ops. */
+/** Run body(ctx, arg) if the slot is not 0 when the backend gets there: a decision of the backend, not of the host. The
+ *  body may be recorded without being run, so it must only issue ops. */
 void am_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *arg), void *arg);
 
-/** Begin a sweep. `key` names everything the host decides about what is launched (buffer parity, schedule).
- * Returns 1 when the caller must issue the sweep's ops, 0 when a recording under the same key is replayed
- * instead. */
+/** Begin a sweep. `key` names everything the host decides about what is launched (buffer parity, schedule). Returns 1 when
+ *  the caller must issue the sweep's ops, 0 when a recording under the same key is replayed instead. */
 int am_sweep_begin(am_ctx *ctx, uint64_t key);
 /** End a sweep begun with the same key. */
 void am_sweep_end(am_ctx *ctx, uint64_t key);
 
-/* ------------------------------------------------------------------------------------------------ for tables
- */
+/* ------------------------------------------------------------------------------------------------ for tables */
 
 extern const am_ops am_ops_ref, am_ops_cpu;
 extern const am_ops am_ops_cuda; /* in builds with ALTMIN_HAVE_CUDA */

@@ -1,6 +1,6 @@
 /* Matrix views. Column-major, contiguous: element (i, j) is data[i + j * rows]. Features run along rows and
- * samples along columns, so a chunk of samples is a column range. `data` lives where the backend keeps its
- * memory and is dereferenced by backends alone. A vector is a matrix with one column. */
+ * samples along columns, so a chunk of samples is a column range. `data` lives where the backend keeps its memory
+ * and is dereferenced by backends alone. A vector is a matrix with one column. */
 #ifndef AM_MAT_H
 #define AM_MAT_H
 
@@ -12,8 +12,8 @@ typedef struct am_mat {
     size_t rows, cols;
 } am_mat;
 
-/** Sparse matrix in compressed-sparse-column form: column j holds entries start[j] .. start[j+1]-1, rows
- * ascending. As a network input its columns are samples. Memory as in am_mat. */
+/** Sparse matrix in compressed-sparse-column form: column j holds entries start[j] .. start[j+1]-1, rows ascending.
+ *  As a network input its columns are samples. Memory as in am_mat. */
 typedef struct am_csc {
     const size_t *start; /* cols + 1 */
     const int32_t *row;  /* start[cols] */

@@ -16,8 +16,8 @@ static inline am_host_state *am_host(const am_ctx *ctx)
     return (am_host_state *)ctx->impl;
 }
 
-/** Scratch of at least n doubles, kept until close: after the first sweep of a shape nothing is allocated.
- * NULL after a sticky failure. */
+/** Scratch of at least n doubles, kept until close: after the first sweep of a shape nothing is allocated. NULL after a
+ *  sticky failure. */
 double *am_host_work(am_ctx *ctx, size_t n);
 
 void *am_ref_alloc(am_ctx *ctx, size_t n_bytes);

@@ -1,5 +1,4 @@
-/* The driver: stop rules, evaluation apart from training, the best model kept, the NaN guard, refusals in
- * sentences. */
+/* The driver: stop rules, evaluation apart from training, the best model kept, the NaN guard, refusals in sentences. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,8 +114,8 @@ static const am_run_result *run_quietly(altmin_trainer *t)
     return result;
 }
 
-/* The model handed out is the best by validation: its forward pass, through the public functions on the raw
- * samples, gives the accuracy that the report of that sweep gave. */
+/* The model handed out is the best by validation: its forward pass, through the public functions on the raw samples, gives the
+ * accuracy that the report of that sweep gave. */
 static void best_model_is_what_was_reported(void **state)
 {
     (void)state;
@@ -209,8 +208,7 @@ static void what_cannot_work_is_refused(void **state)
     altmin_data_free(bare);
 }
 
-/* Public functions: predictions are probabilities that agree with the metrics, before and after a round trip
- * by file. */
+/* Public functions: predictions are probabilities that agree with the metrics, before and after a round trip by file. */
 static void predictions_agree_with_metrics(void **state)
 {
     (void)state;

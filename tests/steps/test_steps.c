@@ -1,6 +1,5 @@
-/* Every block update solves the sub-problem that its doc comment states: gradients against central
- * differences of phi in double, step lengths against a line search, minimisers against perturbations,
- * decisions against the change itself. */
+/* Every block update solves the sub-problem that its doc comment states: gradients against central differences of phi in
+ * double, step lengths against a line search, minimisers against perturbations, decisions against the change itself. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,8 +18,7 @@
 #define RHO   0.7
 #define MU    0.2
 
-/* One layer with everything its steps touch, on a backend with host memory so that the test can look at it.
- */
+/* One layer with everything its steps touch, on a backend with host memory so that the test can look at it. */
 typedef struct bench {
     am_ctx *ctx;
     float *memory;
@@ -282,8 +280,7 @@ static double phi_a(const bench *t, const double *a)
     return f;
 }
 
-/* In a box too wide to matter a+ = a - grad/(rho lambda): the gradient by central differences. In a narrow
- * box it is clipped. */
+/* In a box too wide to matter a+ = a - grad/(rho lambda): the gradient by central differences. In a narrow box it is clipped. */
 static void activation_step_descends(void **state)
 {
     (void)state;
@@ -317,8 +314,7 @@ static void activation_step_descends(void **state)
     }
 }
 
-/* The certificate: slot change bounds (phi(a+) - phi(a))/rho from above; when it is not negative the plain
- * step stands. */
+/* The certificate: slot change bounds (phi(a+) - phi(a))/rho from above; when it is not negative the plain step stands. */
 static void activation_guard_is_a_certificate(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The loop; see driver.h. Training time is the sweeps and the one read of their scalars; evaluation, logging
- * and keeping the best model are outside that clock. */
+/* The loop; see driver.h. Training time is the sweeps and the one read of their scalars; evaluation, logging and keeping
+ * the best model are outside that clock. */
 #include "host/train/driver.h"
 
 #include <math.h>
@@ -69,8 +69,7 @@ static altmin_error sweep_once(am_loop *loop, altmin_sweep_report *report, altmi
     return ALTMIN_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------- evaluation
- */
+/* ---------------------------------------------------------------------------------------------- evaluation */
 
 static altmin_error evaluate_all(altmin_trainer *t, altmin_sweep_report *report, altmin_status *st)
 {
@@ -243,8 +242,7 @@ altmin_error am_trainer_run(altmin_trainer *t, const am_observer *observer, size
     return error;
 }
 
-/* ---------------------------------------------------------------------------------------------- public form
- */
+/* ---------------------------------------------------------------------------------------------- public form */
 
 typedef struct am_callback {
     altmin_sweep_callback function;

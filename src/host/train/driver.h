@@ -1,5 +1,5 @@
-/* The one loop: sweep, measure, log, stop, keep the best model. It serves every method and every backend, and
- * tells observers (the terminal table, the JSONL log) what happens; it never prints. */
+/* The one loop: sweep, measure, log, stop, keep the best model. It serves every method and every backend, and tells
+ * observers (the terminal table, the JSONL log) what happens; it never prints. */
 #ifndef AM_DRIVER_H
 #define AM_DRIVER_H
 
@@ -66,8 +66,8 @@ typedef struct am_observer {
 
 /** What the run was prepared with; valid after altmin_trainer_new. */
 const am_run_info *am_trainer_info(const altmin_trainer *trainer);
-/** altmin_trainer_run with observers. *result (may be NULL) lives as long as the trainer. `interrupt` (may be
- * NULL) is polled: 1 = finish this sweep and end. */
+/** altmin_trainer_run with observers. *result (may be NULL) lives as long as the trainer. `interrupt` (may be NULL) is
+ *  polled: 1 = finish this sweep and end. */
 altmin_error am_trainer_run(altmin_trainer *trainer, const am_observer *observer, size_t n_observers,
                             const volatile int *interrupt, const am_run_result **result, altmin_status *st);
 #endif

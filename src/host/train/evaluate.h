@@ -13,8 +13,7 @@ typedef struct am_evaluator {
 
 /** Declare buffers for data sets of at most n samples; takes slots. */
 void am_evaluator_plan(am_evaluator *evaluator, am_ctx *ctx, const am_net *net, size_t n, am_plan *plan);
-/** Metrics of the network with weights w[l], b[l] (l = 1..L) on `samples`. Fields that do not apply are NaN.
- */
+/** Metrics of the network with weights w[l], b[l] (l = 1..L) on `samples`. Fields that do not apply are NaN. */
 altmin_error am_evaluate(const am_evaluator *evaluator, am_ctx *ctx, const am_net *net, const am_mat *w,
                          const am_mat *b, const am_samples *samples, altmin_metrics *metrics,
                          altmin_status *st);

@@ -1,5 +1,4 @@
-/* Using a trained model: predictions and true metrics on unscaled samples, by the same forward pass as in
- * training. */
+/* Using a trained model: predictions and true metrics on unscaled samples, by the same forward pass as in training. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,7 @@
-/* The network's shape, samples in backend memory, and the forward pass: everything a method and the
- * evaluation share.
+/* The network's shape, samples in backend memory, and the forward pass: everything a method and the evaluation share.
  *
- * Layers are numbered l = 1..L as in the papers; arrays indexed by layer have L + 1 entries and leave 0 to
- * the input. p_l = W_l a_{l-1} is kept without its bias, which the elementwise maps add as they read it: m_l
- * = p_l + b_l 1'. */
+ * Layers are numbered l = 1..L as in the papers; arrays indexed by layer have L + 1 entries and leave 0 to the input.
+ * p_l = W_l a_{l-1} is kept without its bias, which the elementwise maps add as they read it: m_l = p_l + b_l 1'. */
 #ifndef AM_NET_H
 #define AM_NET_H
 
@@ -65,8 +63,8 @@ void am_input_apply(am_ctx *ctx, am_mat c, float alpha, am_mat w, const am_input
 /** C <- alpha R a' + beta C: R is d_out x n, C is d_out x d_in. */
 void am_input_correlate(am_ctx *ctx, am_mat c, float alpha, am_mat r, const am_input *a, float beta);
 
-/** p_L of the forward pass for the samples in `x` (output bias not added), in one of the two buffers; each
- * buffer holds am_net_max_width(net, 1) x n floats or more. w, b: L + 1 matrices, entry 0 unused. */
+/** p_L of the forward pass for the samples in `x` (output bias not added), in one of the two buffers; each buffer holds
+ *  am_net_max_width(net, 1) x n floats or more. w, b: L + 1 matrices, entry 0 unused. */
 am_mat am_forward(am_ctx *ctx, const am_net *net, const am_mat *w, const am_mat *b, const am_input *x,
                   am_mat buffer[2]);
 #endif

@@ -1,5 +1,5 @@
-/* Random numbers by counter (Philox4x32-10, Random123): element i of stream (seed, tensor) is a pure function
- * of the three, so every backend and every thread count starts from the same weights. */
+/* Random numbers by counter (Philox4x32-10, Random123): element i of stream (seed, tensor) is a pure function of the
+ * three, so every backend and every thread count starts from the same weights. */
 #ifndef AM_RNG_H
 #define AM_RNG_H
 

@@ -117,8 +117,7 @@ static altmin_error upload_sparse(am_samples *samples, am_ctx *ctx, const am_par
     return ok ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %zu stored values", stored);
 }
 
-/* Targets of the squared loss: one-hot rows for classes, the values for regression; with R^2's denominator.
- */
+/* Targets of the squared loss: one-hot rows for classes, the values for regression; with R^2's denominator. */
 static altmin_error upload_target(am_samples *samples, am_ctx *ctx, const am_part *part, altmin_status *st)
 {
     const size_t k = samples->target.rows, n = part->n;

@@ -1,5 +1,4 @@
-/* Samples on their way into backend memory: planned first, then uploaded chunk by chunk, scaled as they go.
- */
+/* Samples on their way into backend memory: planned first, then uploaded chunk by chunk, scaled as they go. */
 #ifndef AM_SAMPLES_H
 #define AM_SAMPLES_H
 

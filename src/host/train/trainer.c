@@ -1,5 +1,5 @@
-/* Preparing a run: resolve settings against the data, split, fit the scaler, open the backend, plan and take
- * memory, upload, initialise. Nothing here repeats per sweep. */
+/* Preparing a run: resolve settings against the data, split, fit the scaler, open the backend, plan and take memory,
+ * upload, initialise. Nothing here repeats per sweep. */
 #include "host/train/trainer.h"
 
 #include <math.h>
