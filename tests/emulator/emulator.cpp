@@ -4,6 +4,7 @@
  * condition with a graph of its own. */
 #include "emulator.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -11,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-/* ---------------------------------------------------------------------------------------------- state */
+/* ------------------------------------------------------------------------------------- state */
 
 struct am_emulated_node {
     std::function<void()> work; /* empty for a condition */
@@ -143,7 +144,9 @@ void run_kernel(const char *kernel, dim3 grid, dim3 block, const std::function<v
     }
 }
 
-/* Memory that is full of NaN, whatever it is read as. */
+/* Memory that is full of NaN, whatever it is read as (its first MiB: large workspaces are taken by the
+ * hundred). */
+constexpr size_t poisoned_bytes = 1 << 20;
 cudaError_t take(std::map<void *, size_t> &list, void **memory, size_t n_bytes)
 {
     *memory = nullptr;
@@ -151,7 +154,7 @@ cudaError_t take(std::map<void *, size_t> &list, void **memory, size_t n_bytes)
     const size_t padded = n_bytes <= SIZE_MAX - 255 ? (n_bytes + 255) / 256 * 256 : 0;
     *memory = padded ? std::aligned_alloc(256, padded) : nullptr;
     if (!*memory) return fail(cudaErrorMemoryAllocation);
-    std::memset(*memory, 0xff, padded);
+    std::memset(*memory, 0xff, std::min(padded, poisoned_bytes));
     list[*memory] = n_bytes;
     am_emulator_count(+1);
     return cudaSuccess;
@@ -169,7 +172,7 @@ cudaError_t give_back(std::map<void *, size_t> &list, void *memory)
 
 } // namespace
 
-/* ---------------------------------------------------------------------------------------------- for tests */
+/* --------------------------------------------------------------------------------- for tests */
 
 int am_emulator_due(am_fault kind)
 {
@@ -222,7 +225,7 @@ uint64_t am_emulator_random()
     return the.random;
 }
 
-/* ---------------------------------------------------------------------------------------------- device */
+/* ------------------------------------------------------------------------------------ device */
 
 static const struct {
     cudaError_t status;
@@ -311,7 +314,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
     return runtime_call();
 }
 
-/* ---------------------------------------------------------------------------------------------- work */
+/* -------------------------------------------------------------------------------------- work */
 
 void am_emulator_enqueue(cudaStream_t stream, std::function<void()> work)
 {
@@ -360,8 +363,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes, cudaMemc
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------------- streams and
- * events */
+/* ------------------------------------------------------------------------ streams and events */
 
 template <typename type> static cudaError_t create(type **out)
 {
@@ -414,7 +416,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t)
     return status == cudaSuccess ? drain() : status;
 }
 
-/* ---------------------------------------------------------------------------------------------- graphs */
+/* ------------------------------------------------------------------------------------ graphs */
 
 static void begin(cudaStream_t stream, cudaGraph_t graph, bool own)
 {

@@ -16,8 +16,7 @@
 #include "emulator.h"
 #include "kernels/backend.h"
 
-/* ---------------------------------------------------------------------------------------------- two backends
- * at once */
+/* ---------------------------------------------------------------------- two backends at once */
 
 enum { REF, CUDA, N_SIDES, n_slots = 32, max_mats = 16 };
 
@@ -139,7 +138,7 @@ static void compare_slots(const pair *p, double tolerance, const char *what)
 
 static const am_open_options fp32 = {.precision = AM_PRECISION_FP32};
 
-/* ---------------------------------------------------------------------------------------------- ops */
+/* --------------------------------------------------------------------------------------- ops */
 
 static void run_map(am_map_id id, int act, size_t rows, size_t cols, size_t offset, int with_row_sum)
 {
@@ -448,7 +447,7 @@ static void test_scalars(void **state)
     close_pair(&p);
 }
 
-/* ---------------------------------------------------------------------------------------------- sweeps */
+/* ------------------------------------------------------------------------------------ sweeps */
 
 typedef struct problem {
     am_mat x, w, p, row_sum, gram, factor;
@@ -558,7 +557,7 @@ static void test_many_keys(void **state)
     close_pair(&p);
 }
 
-/* ---------------------------------------------------------------------------------------------- faults */
+/* ------------------------------------------------------------------------------------ faults */
 
 /* A short life of the backend; returns the first error. `replay` sweeps cover recording and replay. */
 static altmin_error short_life(altmin_status *st)
@@ -648,8 +647,7 @@ static void test_missing(void **state)
     am_backend_close(ctx);
 }
 
-/* ---------------------------------------------------------------------------------------------- order of
- * threads */
+/* -------------------------------------------------------------------------- order of threads */
 
 /* All of short_life's numbers and a map with every kind of sum, as one list of bits. */
 static void numbers(uint64_t seed, double out[n_slots])

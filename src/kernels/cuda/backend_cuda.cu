@@ -8,8 +8,7 @@
 
 static constexpr size_t workspace_bytes = 32 << 20; /* what NVIDIA advises for Hopper */
 
-/* ---------------------------------------------------------------------------------------------- checked
- * calls */
+/* ----------------------------------------------------------------------------- checked calls */
 
 /* "cudaMemcpyAsync" out of "cudaMemcpyAsync(dst, src, ...)". */
 static int name_length(const char *call)
@@ -73,7 +72,7 @@ unsigned am_cuda_blocks(const am_cuda *cu, size_t n, size_t per_block, size_t wa
     return blocks > 0 ? (unsigned)blocks : 1u;
 }
 
-/* ---------------------------------------------------------------------------------------------- memory */
+/* ------------------------------------------------------------------------------------ memory */
 
 /* Keep outgrown scratch until close: a recorded graph may hold its address. */
 static int retire(am_cuda *cu, void *memory)
@@ -136,8 +135,7 @@ static size_t cuda_free_bytes(am_ctx *ctx)
     return AM_CUDA_QUIET(cudaMemGetInfo(&free_bytes, &total)) == cudaSuccess ? free_bytes : SIZE_MAX;
 }
 
-/* ---------------------------------------------------------------------------------------------- open and
- * close */
+/* ---------------------------------------------------------------------------- open and close */
 
 /* The reason why there is nothing to open, as a sentence in `reason`; 1 when there is a device. */
 static int device_found(char *reason, size_t n_reason)
@@ -288,6 +286,8 @@ extern "C" const am_ops am_ops_cuda = {
     .map = am_cuda_map,
     .row_sum = am_cuda_row_sum,
     .softmax_loss = am_cuda_softmax_loss,
+    .softmax_residual = am_cuda_softmax_residual,
+    .gather_columns = am_cuda_gather_columns,
     .prox_softmax = am_cuda_prox_softmax,
     .scalar = am_cuda_scalar,
     .slots_write = am_cuda_slots_write,

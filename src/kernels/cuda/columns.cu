@@ -8,17 +8,17 @@
 static constexpr size_t most_in_thread = 32, n_warps = am_cuda_block / am_cuda_warp;
 
 struct column_params {
-    float *z;
+    float *z; /* softmax: the gradient, or NULL */
     const float *p, *b;
     const int32_t *label;
     size_t n, cols; /* classes, columns */
     const double *rho;
+    float scale;
     float *work; /* 5 n floats a warp */
     am_grid_reduce sums;
 };
 
-/* ---------------------------------------------------------------------------------------------- across a
- * warp */
+/* ----------------------------------------------------------------------------- across a warp */
 
 __device__ static inline double warp_sum(double v)
 {
@@ -127,26 +127,35 @@ __device__ static inline double warp_prox_softmax(size_t n, double rho, const fl
     return lse - entry(z, y, lane);
 }
 
-/* ---------------------------------------------------------------------------------------------- loss and
- * hits */
+/* ----------------------------------------------------------------------------- loss and hits */
 
-static __global__ void __launch_bounds__(am_cuda_block) softmax_loss_threads(const column_params c)
+/* The first of the largest entries of z + b. */
+__device__ static inline size_t argmax(size_t n, const float *z, const float *b)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (z[i] + b[i] > z[best] + b[best]) best = i;
+    return best;
+}
+
+/* Loss and hits, and where d is wanted the gradient scale (softmax - e_label). */
+static __global__ void __launch_bounds__(am_cuda_block) softmax_threads(const column_params c)
 {
     double v[2] = {0.0, 0.0};
     const size_t step = (size_t)gridDim.x * blockDim.x;
     for (size_t j = (size_t)blockIdx.x * blockDim.x + threadIdx.x; j < c.cols; j += step) {
         const float *z = c.p + j * c.n;
         const size_t y = (size_t)c.label[j];
-        size_t best = 0;
-        for (size_t i = 1; i < c.n; i++)
-            if (z[i] + c.b[i] > z[best] + c.b[best]) best = i;
-        v[0] += am_log_sum_exp(c.n, z, c.b, NULL) - (double)(z[y] + c.b[y]);
-        v[1] += best == y ? 1.0 : 0.0;
+        v[1] += argmax(c.n, z, c.b) == y ? 1.0 : 0.0; /* first: the gradient may take z's place */
+        if (c.z)
+            v[0] += am_softmax_gradient(c.n, z, c.b, y, c.scale, c.z + j * c.n);
+        else
+            v[0] += am_log_sum_exp(c.n, z, c.b, NULL) - (double)(z[y] + c.b[y]);
     }
     am_grid_sums<2, 0>(c.sums, v, threadIdx.x, blockIdx.x, gridDim.x);
 }
 
-/* The first of the largest entries of z + b, in all lanes. */
+/* argmax, a warp wide, in all lanes. */
 __device__ static inline size_t warp_argmax(size_t n, const float *z, const float *b, unsigned lane)
 {
     float top = -INFINITY;
@@ -167,18 +176,31 @@ __device__ static inline size_t warp_argmax(size_t n, const float *z, const floa
     return (size_t)best;
 }
 
-static __global__ void __launch_bounds__(am_cuda_block) softmax_loss_warps(const column_params c)
+/* am_softmax_gradient (formulas.h), a warp wide. */
+__device__ static inline double warp_softmax_gradient(size_t n, const float *z, const float *b, size_t y,
+                                                      float scale, float *d, unsigned lane)
+{
+    const float at_label = z[y] + b[y];
+    __syncwarp(); /* d may take z's place */
+    const double loss = warp_log_sum_exp(n, z, b, d, lane) - (double)at_label;
+    double others = 0.0;
+    for (size_t i = lane; i < n; i += am_cuda_warp) others += i == y ? 0.0 : (double)d[i];
+    others = warp_sum(others);
+    for (size_t i = lane; i < n; i += am_cuda_warp) d[i] = scale * (i == y ? -(float)others : d[i]);
+    return loss;
+}
+
+static __global__ void __launch_bounds__(am_cuda_block) softmax_warps(const column_params c)
 {
     const unsigned lane = threadIdx.x % am_cuda_warp, warp = threadIdx.x / am_cuda_warp;
     double v[2] = {0.0, 0.0};
     for (size_t j = (size_t)blockIdx.x * n_warps + warp; j < c.cols; j += (size_t)gridDim.x * n_warps) {
         const float *z = c.p + j * c.n;
-        const size_t y = (size_t)c.label[j];
-        const double lse = warp_log_sum_exp(c.n, z, c.b, NULL, lane);
-        const size_t best = warp_argmax(c.n, z, c.b, lane);
-        if (lane != 0) continue;
-        v[0] += lse - (double)(z[y] + c.b[y]);
-        v[1] += best == y ? 1.0 : 0.0;
+        const size_t y = (size_t)c.label[j], best = warp_argmax(c.n, z, c.b, lane);
+        const double loss = c.z ? warp_softmax_gradient(c.n, z, c.b, y, c.scale, c.z + j * c.n, lane)
+                                : warp_log_sum_exp(c.n, z, c.b, NULL, lane) - (double)(z[y] + c.b[y]);
+        v[0] += lane == 0 ? loss : 0.0;
+        v[1] += lane == 0 && best == y ? 1.0 : 0.0;
     }
     am_grid_sums<2, 0>(c.sums, v, threadIdx.x, blockIdx.x, gridDim.x);
 }
@@ -195,21 +217,45 @@ static int prepare(am_cuda *cu, column_params *c, unsigned *n_blocks, int n_sums
     return c->sums.partial && c->sums.counter;
 }
 
+static void softmax_pass(am_cuda *cu, column_params c)
+{
+    unsigned n_blocks;
+    if (!prepare(cu, &c, &n_blocks, 2)) return;
+    if (c.n <= most_in_thread)
+        AM_LAUNCH(cu, softmax_threads, n_blocks, am_cuda_block, c);
+    else
+        AM_LAUNCH(cu, softmax_warps, n_blocks, am_cuda_block, c);
+}
+
+static column_params pass_over(am_mat z, am_mat p, am_mat b, const int32_t *label)
+{
+    column_params c;
+    memset(&c, 0, sizeof c);
+    c.z = z.data, c.p = p.data, c.b = b.data, c.label = label;
+    c.n = p.rows, c.cols = p.cols;
+    return c;
+}
+
 void am_cuda_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
                           const int32_t *label)
 {
     am_cuda *cu = am_cuda_enter(ctx, "softmax_loss");
-    column_params c = {
-        NULL, p.data, b.data, label, p.rows, p.cols, NULL, NULL, {NULL, NULL, NULL, {loss, n_correct}}};
-    unsigned n_blocks;
-    if (!prepare(cu, &c, &n_blocks, 2)) return;
-    if (c.n <= most_in_thread)
-        AM_LAUNCH(cu, softmax_loss_threads, n_blocks, am_cuda_block, c);
-    else
-        AM_LAUNCH(cu, softmax_loss_warps, n_blocks, am_cuda_block, c);
+    column_params c = pass_over(am_mat{NULL, 0, 0}, p, b, label);
+    c.sums.out[0] = loss, c.sums.out[1] = n_correct;
+    softmax_pass(cu, c);
 }
 
-/* ---------------------------------------------------------------------------------------------- prox */
+void am_cuda_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
+                              const int32_t *label, float scale)
+{
+    am_cuda *cu = am_cuda_enter(ctx, "softmax_residual");
+    column_params c = pass_over(d, p, b, label);
+    c.scale = scale;
+    c.sums.out[0] = loss, c.sums.out[1] = n_correct;
+    softmax_pass(cu, c);
+}
+
+/* -------------------------------------------------------------------------------------- prox */
 
 template <int MOST>
 static __global__ void __launch_bounds__(am_cuda_block) prox_threads(const column_params c)
@@ -261,9 +307,9 @@ void am_cuda_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32
                           const am_slot *sum, am_mat row_sum)
 {
     am_cuda *cu = am_cuda_enter(ctx, "prox_softmax");
-    column_params c = {z.data,         p.data, b.data,
-                       label,          z.rows, z.cols,
-                       cu->slot + rho, NULL,   {NULL, NULL, NULL, {sum[0], sum[1], sum[2]}}};
+    column_params c = pass_over(z, p, b, label);
+    c.rho = cu->slot + rho;
+    for (int k = 0; k < 3; k++) c.sums.out[k] = sum[k];
     unsigned n_blocks;
     if (!prepare(cu, &c, &n_blocks, 3)) return;
     if (c.n <= 16)

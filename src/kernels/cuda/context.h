@@ -115,8 +115,7 @@ static inline am_lane *am_cuda_lane(am_cuda *cu)
     return &cu->lane[cu->depth];
 }
 
-/* ---------------------------------------------------------------------------------------------- checked
- * calls */
+/* ----------------------------------------------------------------------------- checked calls */
 
 /** 1 when status is success, else a sticky error that names the op, the call and the reason. */
 int am_cuda_check(am_cuda *cu, cudaError_t status, const char *call);
@@ -136,8 +135,7 @@ int am_cuda_launched(am_cuda *cu, const char *kernel);
         am_cuda_launched(cu, #kernel);                                                                       \
     } while (0)
 
-/* ---------------------------------------------------------------------------------------------- shared
- * pieces */
+/* ----------------------------------------------------------------------------- shared pieces */
 
 /** Begin an op: name it for messages and send the queued scalar formulas ahead of it. */
 am_cuda *am_cuda_enter(am_ctx *ctx, const char *op);
@@ -158,6 +156,7 @@ void am_cuda_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shif
 void am_cuda_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes);
 void am_cuda_copy(am_ctx *ctx, am_mat dst, am_mat src);
 void am_cuda_fill(am_ctx *ctx, am_mat dst, float value);
+void am_cuda_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
 
 /* product.cu */
 void am_cuda_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
@@ -177,6 +176,8 @@ void am_cuda_row_sum(am_ctx *ctx, am_mat v, am_mat x);
 /* columns.cu */
 void am_cuda_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
                           const int32_t *label);
+void am_cuda_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
+                              const int32_t *label, float scale);
 void am_cuda_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                           const am_slot *sum, am_mat row_sum);
 /* scalar.cu */

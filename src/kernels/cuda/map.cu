@@ -1,15 +1,21 @@
-/* Elementwise maps: every entry of AM_MAPS, for every activation it uses, as kernels made from its formula.
- * Two forms: flat   maps without row vectors: elements in memory order, 16 bytes of each operand at a time,
- * several in flight; tile   maps with a row vector (a bias) or row sums: a thread keeps its rows and walks
- * along columns, so the row's element is loaded once and its sum never leaves a register. Each pass reads
- * every input once and writes every output once; sums and the maximum come out of it (reduce.h). Bytes per
- * element: 4 (n_in + n_out); flops: the formula's, plus one addition in double per sum. Both forms exist with
- * 4 and with 1 element per access, the latter for operands that are not 16-byte aligned or, in tiles, for odd
- * row counts. */
+/* Elementwise maps: every entry of AM_MAPS as kernels made from its formula. Two forms:
+ *
+ * flat: maps without row vectors. Elements in memory order, 16 bytes of each operand at a time, several in
+ * flight.
+ *
+ * tile: maps with a row vector (a bias) or row sums. A thread keeps its rows and walks along columns, so the
+ * row's element is loaded once and its sum never leaves a register.
+ *
+ * Each pass reads every input once and writes every output once; sums and the maximum come out of it
+ * (reduce.h). Bytes per element: 4 (n_in + n_out); flops: the formula's, plus one addition in double per sum.
+ *
+ * Both forms exist with 4 and with 1 element per access (operands that are not 16-byte aligned; tiles with
+ * odd row counts), and for relu and for any activation: at 20 bytes an element a large GPU has time for a
+ * hundred instructions, so a switch inside the formula costs nothing that a kernel for each activation would
+ * save. */
 #include "kernels/cuda/reduce.h"
 
-/* ---------------------------------------------------------------------------------------------- formulas by
- * number */
+/* ------------------------------------------------------------------------ formulas by number */
 
 template <int ID> struct map_of;
 #define AM_MAP_OF(ID, name, uses_act_, n_in_, has_row_, n_coef_, n_out_, n_sum_, n_max_)                     \
@@ -24,7 +30,10 @@ template <int ID> struct map_of;
     };
 AM_MAPS(AM_MAP_OF)
 
+static constexpr int any_activation = -1; /* the kernel asks its parameters */
+
 struct map_params {
+    int act;
     const float *in[AM_MAP_MAX_IN];
     float *out[AM_MAP_MAX_OUT]; /* may be inputs, element for element */
     const float *row;
@@ -80,7 +89,7 @@ __device__ static inline void apply(const map_params &p, const float x[][V], con
         float xi[AM_MAP_MAX_IN], y[AM_MAP_MAX_OUT] = {0}, s[AM_MAP_MAX_SUM] = {0}, mx = 0.0f;
         AM_UNROLL
         for (int k = 0; k < map::n_in; k++) xi[k] = x[k][i];
-        map::eval(ACT, xi, r[i], g.c, y, s, &mx);
+        map::eval(ACT == any_activation ? p.act : ACT, xi, r[i], g.c, y, s, &mx);
         AM_UNROLL
         for (int k = 0; k < map::n_out; k++) out[k][i] = y[k];
         AM_UNROLL
@@ -96,7 +105,7 @@ __device__ static inline void apply(const map_params &p, const float x[][V], con
 template <int ID, int V>
 constexpr int unroll = map_of<ID>::n_in > 3 ? 1 : (map_of<ID>::n_in > 1 || V == 1 ? 2 : 4);
 
-/* ---------------------------------------------------------------------------------------------- flat form */
+/* --------------------------------------------------------------------------------- flat form */
 
 template <int ID, int ACT, int V>
 static __global__ void __launch_bounds__(am_cuda_block) map_flat(const map_params p)
@@ -140,7 +149,7 @@ static __global__ void __launch_bounds__(am_cuda_block) map_flat(const map_param
         am_grid_sums<map::n_sum, map::n_max>(p.sums, g.sum, threadIdx.x, blockIdx.x, gridDim.x);
 }
 
-/* ---------------------------------------------------------------------------------------------- tile form */
+/* --------------------------------------------------------------------------------- tile form */
 
 template <int ID, int ACT, int V>
 static __global__ void __launch_bounds__(am_cuda_block) map_tile(const map_params p)
@@ -179,33 +188,32 @@ static __global__ void __launch_bounds__(am_cuda_block) map_tile(const map_param
                                              blockIdx.y * gridDim.x + blockIdx.x, gridDim.x * gridDim.y);
 }
 
-/* ---------------------------------------------------------------------------------------------- tables of
- * kernels */
+/* ------------------------------------------------------------------------- tables of kernels */
 
 typedef void (*map_kernel)(map_params);
 struct map_kernels {
     map_kernel flat[2], tile[2]; /* by access: 1 element, 4 elements; flat NULL for maps with a row vector */
 };
 
-template <int ID, int ACT> static constexpr map_kernels kernels_of()
+template <int ID, int ACT> static map_kernels kernels_of()
 {
-    map_kernels k = {{nullptr, nullptr}, {map_tile<ID, ACT, 1>, map_tile<ID, ACT, 4>}};
+    map_kernels k = {{nullptr, nullptr}, {map_tile<ID, any_activation, 1>, map_tile<ID, ACT, 4>}};
     if constexpr (!map_of<ID>::has_row) {
-        k.flat[0] = map_flat<ID, ACT, 1>;
+        k.flat[0] = map_flat<ID, any_activation, 1>;
         k.flat[1] = map_flat<ID, ACT, 4>;
     }
     return k;
 }
 
-/* Maps that use no activation have one kernel, under number 0. */
-template <int ID, int... ACT> static map_kernels pick(int act, std::integer_sequence<int, ACT...>)
+template <int ID> static map_kernels pick(int act)
 {
-    static constexpr map_kernels table[] = {kernels_of < ID, map_of<ID>::uses_act ? ACT : 0 > ()...};
-    return table[map_of<ID>::uses_act ? act : 0];
+    if constexpr (map_of<ID>::uses_act)
+        if (act == AM_ACT_RELU) return kernels_of<ID, AM_ACT_RELU>();
+    return kernels_of<ID, any_activation>();
 }
 
 #define AM_PICK_MAP(ID, ...)                                                                                 \
-    case AM_MAP_##ID: return pick<AM_MAP_##ID>(act, std::make_integer_sequence<int, AM_N_ACTS>());
+    case AM_MAP_##ID: return pick<AM_MAP_##ID>(act);
 static map_kernels kernels_for(am_map_id id, int act)
 {
     switch (id) {
@@ -214,9 +222,9 @@ static map_kernels kernels_for(am_map_id id, int act)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- launch */
+/* ------------------------------------------------------------------------------------ launch */
 
-static map_params params_of(const am_cuda *cu, const am_map_args *args, const am_map_signature *sig,
+static map_params params_of(const am_cuda *cu, int act, const am_map_args *args, const am_map_signature *sig,
                             int *aligned)
 {
     map_params p;
@@ -231,6 +239,7 @@ static map_params params_of(const am_cuda *cu, const am_map_args *args, const am
         bits |= (uintptr_t)p.out[k];
     }
     *aligned = bits % 16 == 0;
+    p.act = act;
     p.row = sig->has_row ? args->row.data : NULL;
     for (int k = 0; k < sig->n_coef; k++) p.coef[k] = args->coef[k];
     p.slot = p.sums.slot = cu->slot;
@@ -276,7 +285,7 @@ void am_cuda_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args)
     const map_kernels kernels = kernels_for(id, act);
     cu->op = sig->name;
     int aligned;
-    map_params p = params_of(cu, args, sig, &aligned);
+    map_params p = params_of(cu, act, args, sig, &aligned);
     p.rows = shape.rows;
     p.cols = shape.cols;
     const int n_reduced = sig->n_sum + sig->n_max;

@@ -5,8 +5,7 @@
 
 static constexpr size_t buffer_bytes = am_cuda_staging_bytes, wide = 4;
 
-/* ---------------------------------------------------------------------------------------------- host to
- * device */
+/* ---------------------------------------------------------------------------- host to device */
 
 /* Fill pinned buffer i once its last copy has left, and send it. */
 static int send(am_cuda *cu, int i, void *dst, const void *host, size_t n_bytes)
@@ -67,8 +66,7 @@ void am_cuda_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shif
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- device to
- * host */
+/* ---------------------------------------------------------------------------- device to host */
 
 void am_cuda_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes)
 {
@@ -82,8 +80,7 @@ void am_cuda_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- on the
- * device */
+/* ----------------------------------------------------------------------------- on the device */
 
 /* dst = src. Per element: reads 4 bytes, writes 4, 16 at a time where both are aligned. */
 static __global__ void __launch_bounds__(am_cuda_block)
@@ -118,4 +115,21 @@ void am_cuda_fill(am_ctx *ctx, am_mat dst, float value)
     const size_t n = am_mat_len(dst), aligned = (uintptr_t)dst.data % 16 == 0;
     AM_LAUNCH(cu, fill_floats, am_cuda_blocks(cu, n, wide * am_cuda_block, 8), am_cuda_block, dst.data, value,
               n, aligned ? n / wide : 0);
+}
+
+/* dst(:, j) = src(:, index[j]). Floats may be other words in disguise (labels): they are moved, not computed
+ * with. Per element: reads 4 bytes, writes 4. */
+static __global__ void __launch_bounds__(am_cuda_block)
+    gather(float *dst, const float *src, size_t rows, size_t cols, const int32_t *index)
+{
+    const size_t step = (size_t)gridDim.x * blockDim.x, n = rows * cols;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
+        dst[i] = src[i % rows + (size_t)index[i / rows] * rows];
+}
+
+void am_cuda_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index)
+{
+    am_cuda *cu = am_cuda_enter(ctx, "gather_columns");
+    AM_LAUNCH(cu, gather, am_cuda_blocks(cu, am_mat_len(dst), am_cuda_block, 8), am_cuda_block, dst.data,
+              src.data, dst.rows, dst.cols, index);
 }

@@ -33,7 +33,7 @@ void am_cuda_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b
     product(cu, c.data, c.rows, c.rows, c.cols, ta ? a.rows : a.cols, alpha, a, ta, b, tb, beta);
 }
 
-/* ---------------------------------------------------------------------------------------------- Gram */
+/* -------------------------------------------------------------------------------------- Gram */
 
 static constexpr unsigned tile = 32, tile_rows = am_cuda_block / tile;
 static constexpr size_t panel_rows = 512, max_panels = 8;

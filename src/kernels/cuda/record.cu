@@ -40,8 +40,7 @@ static cudaError_t continue_after(cudaStream_t stream, cudaGraphNode_t *node)
 #endif
 }
 
-/* ---------------------------------------------------------------------------------------------- conditional
- * nodes */
+/* ------------------------------------------------------------------------- conditional nodes */
 
 cudaGraphConditionalHandle am_cuda_condition(am_cuda *cu)
 {
@@ -133,8 +132,7 @@ void am_cuda_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, vo
     am_cuda_conditional(cu, handle, cudaGraphCondTypeIf, run_body, &b);
 }
 
-/* ---------------------------------------------------------------------------------------------- recordings
- */
+/* -------------------------------------------------------------------------------- recordings */
 
 static void drop(am_recording *r)
 {

@@ -80,8 +80,7 @@ __device__ static inline void am_grid_sums(const am_grid_reduce &to, double *v, 
             if (to.out[k] >= 0) to.slot[to.out[k]] = v[k];
 }
 
-/* ------------------------------------------------------------------------------------------ row sums of a
- * tile pass */
+/* ------------------------------------------------------------------- row sums of a tile pass */
 
 /** How a pass with row vectors or row sums cuts a matrix: a block is `across` threads along rows, V rows
  * each, and am_cuda_block / across columns at a time; blocks (x, y) own row tile x and every gridDim.y-th

@@ -3,7 +3,7 @@
  * Slots written by the host travel the same way, inside the launch's parameters. */
 #include "kernels/cuda/context.h"
 
-/* ---------------------------------------------------------------------------------------------- formulas */
+/* ---------------------------------------------------------------------------------- formulas */
 
 #define AM_EVALUATE(ID, name, n_in)                                                                          \
     case AM_SCALAR_##ID: {                                                                                   \
@@ -58,7 +58,7 @@ void am_cuda_slots_write(am_ctx *ctx, am_slot first, size_t n, const double *val
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- reading */
+/* ----------------------------------------------------------------------------------- reading */
 
 static void take_report(am_cuda *cu)
 {

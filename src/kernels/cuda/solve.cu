@@ -11,7 +11,7 @@
 
 static constexpr int nb = 64; /* rows of a diagonal block */
 
-/* ---------------------------------------------------------------------------------------------- kernels */
+/* ----------------------------------------------------------------------------------- kernels */
 
 /* F = scale A + ridge I in double; the ridge is the given one, or the report's when repeating. Resets the
  * report's verdict. Per element: reads 4 bytes, writes 8. */
@@ -160,7 +160,7 @@ void am_cuda_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double
         try_once(cu, &first, 0);
 }
 
-/* ---------------------------------------------------------------------------------------------- solve */
+/* ------------------------------------------------------------------------------------- solve */
 
 /* to = from. Per element: 12 bytes. */
 template <typename to_type, typename from_type>

@@ -25,7 +25,7 @@
 #define __shared__ static
 #define __launch_bounds__(...)
 
-/* ---------------------------------------------------------------------------------------------- types */
+/* ------------------------------------------------------------------------------------- types */
 
 struct uint3 {
     unsigned x, y, z;
@@ -85,8 +85,7 @@ struct cudaDeviceProp {
     int major, minor, multiProcessorCount;
 };
 
-/* ---------------------------------------------------------------------------------------------- host
- * functions */
+/* ---------------------------------------------------------------------------- host functions */
 
 const char *cudaGetErrorString(cudaError_t status);
 const char *cudaGetErrorName(cudaError_t status);
@@ -154,7 +153,7 @@ static inline cudaError_t cudaGraphAddNode(cudaGraphNode_t *node, cudaGraph_t gr
     return cudaGraphAddNode(node, graph, after, nullptr, n_after, params);
 }
 
-/* ---------------------------------------------------------------------------------------------- launches */
+/* ---------------------------------------------------------------------------------- launches */
 
 /* Queue (or record) a kernel: `call` runs it for the thread that is current. */
 void am_emulated_launch(const char *kernel, dim3 grid, dim3 block, cudaStream_t stream,
@@ -171,8 +170,7 @@ std::function<void()> am_emulated_call(void (*kernel)(parameters...), const argu
 #define AM_KERNEL_LAUNCH(kernel, grid, block, stream, ...)                                                   \
     am_emulated_launch(#kernel, grid, block, stream, am_emulated_call(kernel, __VA_ARGS__))
 
-/* ---------------------------------------------------------------------------------------------- inside
- * kernels */
+/* ---------------------------------------------------------------------------- inside kernels */
 
 struct am_emulated_position {
     uint3 thread, block;
@@ -190,6 +188,10 @@ uint64_t am_emulated_exchange(uint64_t value, int from);
 int am_emulated_lane();
 
 #define __syncthreads() am_emulated_barrier()
+static inline void __syncwarp()
+{
+    am_emulated_exchange(0, 0);
+}
 static inline void __threadfence() {}
 
 template <typename type> static inline type am_emulated_shuffle(type value, int from)
