@@ -46,7 +46,7 @@ typedef enum am_act { AM_ACTIVATIONS(AM_ENUM_ACT) AM_N_ACTS } am_act;
 AM_FN float am_act_h(int act, float z)
 {
     switch (act) {
-    case AM_ACT_RELU: return z > 0.0f ? z : 0.0f;
+    case AM_ACT_RELU: return z < 0.0f ? 0.0f : z; /* NaN stays NaN */
     case AM_ACT_LEAKY_RELU: return z > 0.0f ? z : AM_LEAKY_SLOPE * z;
     case AM_ACT_ELU: return z > 0.0f ? z : expm1f(z);
     case AM_ACT_TANH: return tanhf(z);
