@@ -71,6 +71,8 @@ oracle *oracle_of(const altmin_trainer *trainer, const altmin_data *data)
         for (am_block k = AM_BLOCK_W; k <= (l < o->n_layers ? AM_BLOCK_A : AM_BLOCK_Z); k++)
             oracle_fetch(o, trainer, l, k, 0);
         o->w_prev[l] = copy_of(o->w[l], o->width[l] * o->width[l - 1]);
+        o->b_prev[l] = copy_of(o->b[l], o->width[l]);
+        o->z_prev[l] = copy_of(o->z[l], o->width[l] * o->n);
         if (l < o->n_layers) o->a_prev[l] = copy_of(o->a[l], o->width[l] * o->n);
     }
     return o;
@@ -85,6 +87,8 @@ void oracle_free(oracle *o)
         free(o->a[l]);
         free(o->w_prev[l]);
         free(o->a_prev[l]);
+        free(o->b_prev[l]);
+        free(o->z_prev[l]);
     }
     free(o->target);
     free(o);
@@ -147,8 +151,7 @@ double oracle_objective(const oracle *o, double *scale)
         double *r = residual(o, l, o->w[l], o->a[l - 1]);
         f += 0.5 * o->rho * dot(r, r, o->width[l] * o->n);
         f += 0.5 * o->mu * dot(o->w[l], o->w[l], o->width[l] * o->width[l - 1]);
-        /* z and W a are stored and multiplied in float: their magnitudes, not the residual's, carry the
-         * rounding */
+        /* z and W a are stored and multiplied in float: their magnitudes, not the residual's, carry the rounding */
         *scale += o->rho * sqrt(dot(r, r, o->width[l] * o->n) * dot(o->z[l], o->z[l], o->width[l] * o->n));
         free(r);
     }
@@ -317,5 +320,116 @@ void oracle_sweep(oracle *o, const double *lambda)
         sweep_b(o, l);
         sweep_z(o, l);
         if (l < o->n_layers) sweep_a(o, l, w, lambda[l]);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- TIAM */
+
+/* Three steps of one block: centre and gradient point from (x, prev), then x <- plus + p3 (plus - x) and prev <- old x. */
+static double *shifted(const double *x, const double *prev, size_t n, double p)
+{
+    double *y = doubles(n);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] + p * (x[i] - prev[i]);
+    return y;
+}
+
+static void third_step(double *x, double *prev, const double *plus, size_t n, double p3)
+{
+    for (size_t i = 0; i < n; i++) {
+        prev[i] = x[i];
+        x[i] = plus[i] + p3 * (plus[i] - x[i]);
+    }
+}
+
+static void tiam_w(oracle *o, size_t l, const double p[3])
+{
+    const size_t rows = o->width[l], cols = o->width[l - 1], n_w = rows * cols;
+    double *centre = shifted(o->w[l], o->w_prev[l], n_w, p[0]),
+           *hat = shifted(o->w[l], o->w_prev[l], n_w, p[1]);
+    double *r = residual(o, l, hat, o->a[l - 1]), *at = transposed(o->a[l - 1], cols, o->n);
+    double *g = product(r, at, rows, o->n, cols), *full = doubles(n_w), *plus = doubles(n_w);
+    for (size_t i = 0; i < n_w; i++) {
+        g[i] *= o->rho;
+        full[i] = g[i] + o->mu * hat[i];
+    }
+    double *ga = product(full, o->a[l - 1], rows, cols, o->n);
+    const double theta = o->rho * dot(ga, ga, rows * o->n) / dot(full, full, n_w);
+    for (size_t i = 0; i < n_w; i++) plus[i] = (theta * centre[i] - g[i]) / (theta + o->mu);
+    third_step(o->w[l], o->w_prev[l], plus, n_w, p[2]);
+    free(centre);
+    free(hat);
+    free(r);
+    free(at);
+    free(g);
+    free(full);
+    free(plus);
+    free(ga);
+}
+
+static void tiam_b(oracle *o, size_t l, const double p[3])
+{
+    const size_t rows = o->width[l];
+    double *centre = shifted(o->b[l], o->b_prev[l], rows, p[0]),
+           *hat = shifted(o->b[l], o->b_prev[l], rows, p[1]);
+    double *old = copy_of(o->b[l], rows);
+    sweep_b(o, l); /* b <- mean */
+    for (size_t i = 0; i < rows; i++) centre[i] -= hat[i] - o->b[l][i];
+    memcpy(o->b[l], old, rows * sizeof *old);
+    third_step(o->b[l], o->b_prev[l], centre, rows, p[2]);
+    free(centre);
+    free(hat);
+    free(old);
+}
+
+static void tiam_z(oracle *o, size_t l, const double p[3])
+{
+    const size_t rows = o->width[l], n_z = rows * o->n;
+    double *centre = shifted(o->z[l], o->z_prev[l], n_z, p[0]),
+           *hat = shifted(o->z[l], o->z_prev[l], n_z, p[1]);
+    double *m = product(o->w[l], o->a[l - 1], rows, o->width[l - 1], o->n);
+    for (size_t e = 0; e < n_z; e++) {
+        m[e] += o->b[l][e % rows];
+        centre[e] = box(o, centre[e] - (hat[e] - m[e]), o->a[l][e]);
+    }
+    third_step(o->z[l], o->z_prev[l], centre, n_z, p[2]);
+    for (size_t e = 0; e < n_z; e++) o->z[l][e] = box(o, o->z[l][e], o->a[l][e]);
+    free(centre);
+    free(hat);
+    free(m);
+}
+
+static void tiam_a(oracle *o, size_t l, double lambda, const double p[3])
+{
+    const size_t rows = o->width[l], n_a = rows * o->n, next = o->width[l + 1];
+    double *centre = shifted(o->a[l], o->a_prev[l], n_a, p[0]),
+           *hat = shifted(o->a[l], o->a_prev[l], n_a, p[1]);
+    double *r = residual(o, l + 1, o->w[l + 1], hat), *wt = transposed(o->w[l + 1], next, rows);
+    double *g = product(wt, r, rows, next, o->n);
+    for (int twice = 0; twice < 2; twice++) {
+        double *x = twice ? o->a[l] : centre;
+        for (size_t e = 0; e < n_a; e++) {
+            const double h = oracle_h(o->act, o->z[l][e]);
+            x[e] = fmin(fmax(x[e] - (twice ? 0 : g[e] / lambda), h - o->eps), h + o->eps);
+        }
+        if (!twice) third_step(o->a[l], o->a_prev[l], centre, n_a, p[2]);
+    }
+    free(centre);
+    free(hat);
+    free(r);
+    free(wt);
+    free(g);
+}
+
+void oracle_sweep_tiam(oracle *o, const double *lambda, const double p[3])
+{
+    for (size_t l = 1; l <= o->n_layers; l++) {
+        tiam_w(o, l, p);
+        tiam_b(o, l, p);
+        if (l == o->n_layers) {
+            sweep_z(o, l);
+            break;
+        }
+        tiam_z(o, l, p);
+        tiam_a(o, l, lambda[l], p);
     }
 }

@@ -1,6 +1,5 @@
-/* The theorems of mDLAM as tests: with eps fixed F never rises, block by block; every box holds after every
- * sweep; momentum changes the iterates; the guard fires where it must and without it F does rise. F is
- * recomputed in double by oracle.c. */
+/* The theorems of mDLAM as tests: with eps fixed F never rises, block by block; every box holds after every sweep; momentum
+ * changes the iterates; the guard fires where it must and without it F does rise. F is recomputed in double by oracle.c. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,56 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "oracle.h"
+#include "monotone.h"
 #include "problems.h"
-
-/* Blocks are stored and multiplied in float32: a block may seem to raise F by this share of the magnitudes in
- * it. */
-#define ROUNDING 2e-6
-
-/* One sweep, block by block. Returns the largest rise of F in one block over its rounding allowance. */
-static double sweep_by_blocks(altmin_trainer *t, oracle *o, char *where, size_t n_where)
-{
-    am_relaxed *m = t->state;
-    double worst = 0.0, scale, f = oracle_objective(o, &scale);
-    am_relaxed_sweep_begin(m);
-    for (size_t l = 1; l <= o->n_layers; l++)
-        for (am_block k = AM_BLOCK_W; k <= (l < o->n_layers ? AM_BLOCK_A : AM_BLOCK_Z); k++) {
-            am_relaxed_block(m, l, k);
-            oracle_fetch(o, t, l, k, 1);
-            /* an exact W step is the joint minimiser in (W, b): it is judged with its b */
-            if (k == AM_BLOCK_W && t->settings->step == AM_STEP_EXACT) continue;
-            const double next = oracle_objective(o, &scale), rise = (next - f) / (ROUNDING * scale);
-            if (rise > worst) {
-                worst = rise;
-                snprintf(where, n_where, "layer %zu, block %c: F %.9g -> %.9g", l, "WbZa"[k], f, next);
-            }
-            f = next;
-        }
-    am_relaxed_sweep_end(m);
-    return worst;
-}
-
-static void check_monotone(const altmin_data *data, const char *const *pairs, const char *what, int n_sweeps)
-{
-    altmin_trainer *t = problem_run(data, pairs);
-    oracle *o = oracle_of(t, data);
-    const double eps = t->settings->eps_start;
-    double scale;
-    char where[160] = "";
-    const double first = oracle_objective(o, &scale);
-    for (int k = 0; k < n_sweeps; k++) {
-        const double rise = sweep_by_blocks(t, o, where, sizeof where);
-        if (rise > 1.0)
-            fail_msg("%s, sweep %d: F rose in %s (%.2g x the rounding allowance)", what, k + 1, where, rise);
-        const double box = oracle_worst_box(o);
-        if (!(box <= eps * (1 + 1e-5) + 1e-6))
-            fail_msg("%s, sweep %d: |a - h(z)| = %g > eps = %g", what, k + 1, box, eps);
-    }
-    assert_true(oracle_objective(o, &scale) < first);
-    oracle_free(o);
-    altmin_trainer_free(t);
-}
 
 static const char *const acts[] = {"identity", "relu",    "leaky-relu", "elu",
                                    "tanh",     "sigmoid", "softplus",   "hard-tanh"};
@@ -76,7 +27,7 @@ static void monotone_for_every_activation(void **state)
                 "mu",        "0.01", "init",       "he",    "eps-start", "0.05",
                 "eps-floor", "0.05", "backend",    "ref",   "loss",      loss ? "squared" : "cross-entropy",
                 NULL};
-            check_monotone(loss == 2 ? values : classes, pairs, acts[a], 25);
+            monotone_check(loss == 2 ? values : classes, pairs, acts[a], 25);
         }
     altmin_data_free(classes);
     altmin_data_free(values);
@@ -97,7 +48,7 @@ static void monotone_for_every_step(void **state)
                         "hidden",  "8,8",       "rho",       "0.1",   "mu",        "0.02", "init",
                         "he",      "step",      steps[s],    "accel", accels[a],   "form", forms[f],
                         "backend", backends[b], "eps-start", "0.01",  "eps-floor", "0.01", NULL};
-                    check_monotone(data, pairs, steps[s], 40);
+                    monotone_check(data, pairs, steps[s], 40);
                 }
     altmin_data_free(data);
 }
@@ -110,7 +61,7 @@ static void monotone_on_digits(void **state)
     for (int r = 0; r < 3; r++) {
         const char *const pairs[] = {"hidden", "30,20",     "rho",  rhos[r],     "scale", "unit", "backend",
                                      "cpu",    "eps-start", "1e-3", "eps-floor", "1e-3",  NULL};
-        check_monotone(data, pairs, rhos[r], 30);
+        monotone_check(data, pairs, rhos[r], 30);
     }
     altmin_data_free(data);
 }
@@ -123,7 +74,7 @@ static void monotone_at_any_depth(void **state)
     for (int h = 0; h < 3; h++) {
         const char *const pairs[] = {"hidden", hidden[h],   "rho",  "0.2",       "init", "he", "backend",
                                      "cpu",    "eps-start", "0.02", "eps-floor", "0.02", NULL};
-        check_monotone(data, pairs, hidden[h], 30);
+        monotone_check(data, pairs, hidden[h], 30);
     }
     altmin_data_free(data);
 }
@@ -157,30 +108,8 @@ static void boxes_follow_the_schedule(void **state)
     altmin_data_free(data);
 }
 
-/* Sweeps block by block: counts the sweeps in which a block raised F and the block updates that the guard
- * redid. */
-static void run_by_blocks(const altmin_data *data, const char *const *pairs, size_t *n_rises,
-                          size_t *n_guarded, double *f)
-{
-    altmin_trainer *t = problem_run(data, pairs);
-    oracle *o = oracle_of(t, data);
-    char where[160];
-    double scale;
-    *n_rises = *n_guarded = 0;
-    for (int k = 0; k < 150; k++) {
-        *n_rises += sweep_by_blocks(t, o, where, sizeof where) > 1.0;
-        assert_int_equal(am_slots_read(t->ctx, 0, t->ctx->n_slots, t->slot, NULL), ALTMIN_OK);
-        t->method->measure(t->state, t->slot, &t->measures);
-        *n_guarded += t->measures.n_guarded;
-    }
-    *f = oracle_objective(o, &scale);
-    oracle_free(o);
-    altmin_trainer_free(t);
-}
-
-/* Two least-squares problems on which extrapolation overshoots, first in a W block (no hidden layer), then in
- * an a block (one hidden layer in a wide box). Unguarded, blocks raise F; guarded, the guard fires and none
- * does. */
+/* Two least-squares problems on which extrapolation overshoots, first in a W block (no hidden layer), then in an a block (one
+ * hidden layer in a wide box). Unguarded, blocks raise F; guarded, the guard fires and none does. */
 static void guard_fires_where_it_must(void **state)
 {
     (void)state;
@@ -202,7 +131,7 @@ static void guard_fires_where_it_must(void **state)
                                              "eps-start", "10",
                                              "eps-floor", "10",
                                              NULL};
-                run_by_blocks(data, pairs, &rises[a], &guarded[a], &f[a]);
+                monotone_count(data, pairs, 150, &rises[a], &guarded[a], &f[a]);
             }
             assert_int_equal(rises[0], 0);
             assert_true(rises[1] > 0);
