@@ -10,9 +10,9 @@
 
 static const double eps = 0x1p-23;
 
-const char *am_case_text(const am_case *c, char text[160])
+const char *am_case_text(const am_case *c, char text[AM_CASE_TEXT])
 {
-    snprintf(text, 160, "%s, m=%zu n=%zu k=%zu alpha=%g beta=%g rho=%g%s%s%s%s", c->name, c->m, c->n, c->k,
+    snprintf(text, AM_CASE_TEXT, "%s, m=%zu n=%zu k=%zu alpha=%g beta=%g rho=%g%s%s%s%s", c->name, c->m, c->n, c->k,
              (double)c->alpha, (double)c->beta, c->rho, c->row_sum ? ", row sums" : "",
              c->alias ? ", aliased" : "", c->no_sums ? ", no sums" : "", c->misalign ? ", misaligned" : "");
     return text;
@@ -57,7 +57,7 @@ static const float *initial_values(const am_rig *rig, size_t i)
 
 void am_expect_same_bits(const am_rig *rig, const am_result *a, const am_result *b, const char *what)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     for (size_t i = 0; i < rig->n_operands; i++)
         if (memcmp(a->memory[i], b->memory[i], rig->operand[i].len * sizeof(float)) != 0)
             fail_msg("%s: %s differs %s", am_case_text(&rig->run, text), rig->operand[i].name, what);
@@ -80,7 +80,7 @@ static int must_be_written(const am_operand *o)
 
 void am_expect_contained(const am_rig *rig, const am_result *got)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     for (size_t i = 0; i < rig->n_operands; i++) {
         const am_operand *o = &rig->operand[i];
         const size_t len = am_mat_len(o->mat), end = o->first + len;
@@ -103,7 +103,7 @@ void am_expect_contained(const am_rig *rig, const am_result *got)
 
 void am_expect_same_nan(const am_rig *rig, const am_result *got, const am_result *ref)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     for (size_t i = 0; i < rig->n_operands; i++)
         for (size_t e = 0; e < am_mat_len(rig->operand[i].mat); e++)
             if (must_be_written(&rig->operand[i]) &&
@@ -134,7 +134,7 @@ static double initial_norm(const am_rig *rig, size_t i)
 static void expect_norm_close(const am_rig *rig, size_t i, const am_result *got, const am_result *ref,
                               double bound)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     const float *a = values(rig, got, i), *b = values(rig, ref, i);
     double sum = 0.0;
     for (size_t e = 0; e < am_mat_len(rig->operand[i].mat); e++)
@@ -148,7 +148,7 @@ static void expect_norm_close(const am_rig *rig, size_t i, const am_result *got,
 static void expect_elements_close(const am_rig *rig, size_t i, const am_result *got, const am_result *ref,
                                   double factor, double scale)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     const float *a = values(rig, got, i), *b = values(rig, ref, i);
     for (size_t e = 0; e < am_mat_len(rig->operand[i].mat); e++)
         if (!(fabs((double)a[e] - (double)b[e]) <= factor * eps * (fabs((double)b[e]) + scale)))
@@ -159,7 +159,7 @@ static void expect_elements_close(const am_rig *rig, size_t i, const am_result *
 static void expect_sum_close(const am_rig *rig, size_t k, const am_result *got, const am_result *ref,
                              double bound)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     if (rig->run.no_sums) return;
     if (!(fabs(got->sum[k] - ref->sum[k]) <= bound))
         fail_msg("%s: sum %zu = %.12g, ref %.12g, bound %g", am_case_text(&rig->run, text), k, got->sum[k],
@@ -184,7 +184,7 @@ static void check_product(const am_rig *rig, const am_result *got, const am_resu
 
 static void expect_symmetric(const am_rig *rig, const am_result *got)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     const size_t out = rig->n_operands - 1, d = rig->run.m;
     const float *g = values(rig, got, out);
     for (size_t j = 0; j < d; j++)
@@ -196,7 +196,7 @@ static void expect_symmetric(const am_rig *rig, const am_result *got)
 /* B = X S: ||X S - B||_F <= 2 eps ||X||_F ||S||_F, by an own product. */
 static void check_solve(const am_rig *rig, const am_result *got)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     const size_t m = rig->run.n, d = rig->run.m;
     const float *s = initial_values(rig, 0), *b = initial_values(rig, 2), *x = values(rig, got, 2);
     double sum = 0.0;
@@ -224,7 +224,7 @@ static void check_norm2(const am_rig *rig, const am_result *got, const am_result
 /* Row sums against the elements they are sums of: double sums, rounded once. */
 static void check_row_sums(const am_rig *rig, const am_result *got, size_t elements, size_t sums)
 {
-    char text[160];
+    char text[AM_CASE_TEXT];
     const am_mat x = rig->operand[elements].mat;
     for (size_t i = 0; i < x.rows; i++) {
         double sum = 0.0, size = 0.0;

@@ -16,8 +16,9 @@ typedef struct am_result {
 void am_result_take(am_rig *rig, am_result *result);
 void am_result_free(am_result *result);
 
+#define AM_CASE_TEXT 256
 /** What a case is, in words. Returns text. */
-const char *am_case_text(const am_case *c, char text[160]);
+const char *am_case_text(const am_case *c, char text[AM_CASE_TEXT]);
 
 /** Fail unless both are the same bits (operands with their guards, sums). */
 void am_expect_same_bits(const am_rig *rig, const am_result *a, const am_result *b, const char *what);

@@ -192,7 +192,7 @@ static void check_case(const am_case *c, const contexts *in)
 static void run_kind(const unit *u, am_gram_rule gram)
 {
     const contexts in = {open_backend(AM_BACKEND_REF, 1, gram), open_backend(u->backend, 1, gram),
-                         open_backend(u->backend, 3, gram)};
+                         open_backend(u->backend, 2, gram)};
     const shape_list shapes = shapes_of(u->kind.op);
     const size_t first_turn = (size_t)u->kind.map + (size_t)u->kind.act;
     for (size_t i = 0; i < shapes.n; i++)
