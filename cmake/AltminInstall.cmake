@@ -24,5 +24,9 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_INCLUDEDIR BASE_DIRECTORY ${CMAKE_IN
            OUTPUT_VARIABLE altmin_includedir)
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
            OUTPUT_VARIABLE altmin_prefix_from_pc)
+set(altmin_pc_cuda "")
+if(ALTMIN_HAVE_CUDA)
+  set(altmin_pc_cuda " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lstdc++ -lrt -ldl")
+endif()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/altmin.pc.in ${PROJECT_BINARY_DIR}/altmin.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/altmin.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
