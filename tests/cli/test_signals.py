@@ -61,16 +61,30 @@ class Interrupt(Case):
 class Kill(Case):
     ROUNDS = 50
 
+    def start(self):
+        process = subprocess.Popen([ALTMIN, "train", "-q", *DIGITS, *LONG, "--hidden", "200,200", "--save-every", "0.0001",
+                                    "-o", "m"], cwd=self.dir)
+        self.addCleanup(process.kill)
+        return process
+
     def test_kill_never_damages_the_model(self):
         """SIGKILL at random moments of a run that saves all the time: the model file is absent before the first save,
         later always whole; a file from before the run stays until it is replaced by a whole one."""
         rng = random.Random(20240607)
         path = self.dir / "m"
+        started = time.monotonic()
+        process = self.start()
+        while not path.exists():  # how long a run takes here until its first save
+            self.assertLess(time.monotonic(), started + 60, "no save")
+            time.sleep(0.005)
+        first_save_s = time.monotonic() - started
+        process.kill()
+        process.wait()
+        path.unlink()
         n_whole = 0
         for _ in range(self.ROUNDS):
-            process = subprocess.Popen([ALTMIN, "train", "-q", *DIGITS, *LONG, "--hidden", "200,200", "--save-every",
-                                        "0.0001", "-o", "m"], cwd=self.dir)
-            time.sleep(rng.uniform(0, 0.4))
+            process = self.start()
+            time.sleep(rng.uniform(0, 2 * first_save_s + 0.2))
             process.kill()
             process.wait()
             if path.exists():
