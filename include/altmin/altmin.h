@@ -78,6 +78,8 @@ typedef struct altmin_sweep_report {
     double objective;   /**< the method's own objective F (a sum over samples) */
     double feasibility; /**< largest violation of the method's constraint a = h(z), over all units */
     double step_norm;   /**< 2-norm of the change of all blocks in this sweep */
+    double eps;         /**< relaxation of the constraint in this sweep; NaN for methods without one */
+    size_t n_guarded;   /**< block updates that the guard redid in this sweep */
     int evaluated;      /**< 1 when the metrics below were measured in this sweep */
     altmin_metrics train, valid, test;
 } altmin_sweep_report;

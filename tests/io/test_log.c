@@ -76,7 +76,9 @@ static altmin_error write_log(const char *path, size_t n_classes, int with_test,
     assert_non_null(settings);
     am_run_info info = make_info(settings, n_classes);
     if (!with_test) info.test_source = NULL;
-    am_layer_report layers[n_layers] = {{0.001}, {0.0005}, {NAN}};
+    am_layer_report layers[n_layers] = {{.box_violation = 0.001, .step = {1, 2, 3, 4}},
+                                        {.box_violation = 0.0005, .step = {5, 6, 7, 8}},
+                                        {.box_violation = NAN, .step = {9, 10, 11, 0}}};
     altmin_sweep_report first = make_report(1, 1), second = make_report(2, 0);
     am_run_result result = {.stop = ALTMIN_STOP_PATIENCE,
                             .stop_detail = "no better for 5",

@@ -91,6 +91,22 @@ static void print_forms(FILE *out, const am_run_info *info)
     fprintf(out, "%s\n", n > 12 ? ", ..." : "");
 }
 
+static void print_method(FILE *out, const am_run_info *info)
+{
+    const altmin_settings *set = info->settings;
+    if (strcmp(info->form[0], "gradient") == 0) {
+        fprintf(out, "method    %s, ", info->method);
+        if (set->batch && set->batch < info->n_train)
+            fprintf(out, "batches of %zu", set->batch);
+        else
+            fputs("full batches", out);
+        fprintf(out, ", rate %g, %s\n", set->rate, set->schedule == AM_SCHEDULE_COSINE ? "cosine to 0" : "constant");
+        return;
+    }
+    fprintf(out, "method    %s, weight steps on matrices in form: ", info->method);
+    print_forms(out, info);
+}
+
 static void print_header(am_table *t, const am_run_info *info)
 {
     char widths[256], n[32];
@@ -100,8 +116,7 @@ static void print_header(am_table *t, const am_run_info *info)
     am_print_widths(widths, sizeof widths, info->width, info->n_layers);
     am_print_count(n, sizeof n, info->n_parameters);
     fprintf(out, "network   %s, %s, %s, %s parameters\n", widths, info->activation, info->loss, n);
-    fprintf(out, "method    %s, weight steps on matrices in form: ", info->method);
-    print_forms(out, info);
+    print_method(out, info);
     fprintf(out, "backend   %s (%s)\n", info->backend, info->backend_detail);
     print_plan(out, info);
     fprintf(out, "output    %s\n", t->output ? t->output : "none");
@@ -201,7 +216,7 @@ static void print_stop(const am_table *t, const am_run_result *result)
 
 static void print_footer(const am_table *t, const am_run_result *result)
 {
-    char train[32], eval[32];
+    char train[32], eval[32], verdict[256];
     print_stop(t, result);
     if (result->best.evaluated) {
         if (t->has_valid)
@@ -213,6 +228,8 @@ static void print_footer(const am_table *t, const am_run_result *result)
         if (t->has_valid) print_metrics(t, "valid", &result->best.valid);
         if (t->has_test) print_metrics(t, "test", &result->best.test);
     }
+    am_monitor_verdict(verdict, sizeof verdict, &result->monitor);
+    fprintf(t->out, "monitor   %s\n", verdict);
     am_print_seconds(train, sizeof train, result->train_s);
     am_print_seconds(eval, sizeof eval, result->eval_s);
     fprintf(t->out, "time      %s training, %s evaluation\n", train, eval);

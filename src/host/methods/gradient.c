@@ -38,8 +38,8 @@ struct am_gradient {
     size_t n_pass;
     size_t n_weights, n_floats; /* of a flat vector: weights, everything */
     flat theta, grad, first, second, start;
-    am_mat q;      /* flat, widest hidden layer x m: W'd */
-    am_mat x, y;   /* gathered samples and targets */
+    am_mat q;    /* flat, widest hidden layer x m: W'd */
+    am_mat x, y; /* gathered samples and targets */
     void *label, *index;
     int32_t *order; /* host */
     gradient_slots slot;
@@ -59,7 +59,10 @@ static am_mat bias_in(const am_gradient *g, const flat *v, size_t l)
     return (am_mat){v->all.data + g->layer[l].b_at, g->problem.net->width[l], 1};
 }
 
-static am_mat weights_of(const am_gradient *g, const flat *v) { return (am_mat){v->all.data, g->n_weights, 1}; }
+static am_mat weights_of(const am_gradient *g, const flat *v)
+{
+    return (am_mat){v->all.data, g->n_weights, 1};
+}
 static am_mat biases_of(const am_gradient *g, const flat *v)
 {
     return (am_mat){v->all.data + g->n_weights, g->n_floats - g->n_weights, 1};
@@ -70,7 +73,10 @@ am_mat am_gradient_value(const am_gradient *g, size_t l, am_block block)
     return block == AM_BLOCK_W ? weight_in(g, &g->grad, l) : bias_in(g, &g->grad, l);
 }
 
-const int32_t *am_gradient_order(const am_gradient *g) { return g->batch < g->n ? g->order : NULL; }
+const int32_t *am_gradient_order(const am_gradient *g)
+{
+    return g->batch < g->n ? g->order : NULL;
+}
 
 /* ---------------------------------------------------------------------------------------------- one step */
 
@@ -83,7 +89,10 @@ typedef struct batch {
     am_slot inv_m;
 } batch;
 
-static am_mat as_row(const void *numbers, size_t n) { return (am_mat){(float *)(uintptr_t)numbers, 1, n}; }
+static am_mat as_row(const void *numbers, size_t n)
+{
+    return (am_mat){(float *)(uintptr_t)numbers, 1, n};
+}
 
 /* Batch number i of a pass: views for full batches, gathered columns else. */
 static batch take_batch(am_gradient *g, size_t i)
@@ -205,7 +214,10 @@ static void update(am_gradient *g)
 
 /* ---------------------------------------------------------------------------------------------- one pass */
 
-static size_t n_batches(const am_gradient *g) { return (g->n + g->batch - 1) / g->batch; }
+static size_t n_batches(const am_gradient *g)
+{
+    return (g->n + g->batch - 1) / g->batch;
+}
 
 /* Length of the pass's step, per block: the weights' change since the last pass. */
 static void measure_change(am_gradient *g)
@@ -214,9 +226,11 @@ static void measure_change(am_gradient *g)
     for (size_t l = 1; l <= g->n_layers; l++) {
         const am_mat w0 = weight_in(g, &g->start, l), b0 = bias_in(g, &g->start, l);
         am_map(ctx, AM_MAP_CHANGE, 0,
-               &(am_map_args){.out = {w0}, .in = {weight_in(g, &g->theta, l), w0}, .sum = {g->layer[l].step2_w}});
-        am_map(ctx, AM_MAP_CHANGE, 0,
-               &(am_map_args){.out = {b0}, .in = {bias_in(g, &g->theta, l), b0}, .sum = {g->layer[l].step2_b}});
+               &(am_map_args){
+                   .out = {w0}, .in = {weight_in(g, &g->theta, l), w0}, .sum = {g->layer[l].step2_w}});
+        am_map(
+            ctx, AM_MAP_CHANGE, 0,
+            &(am_map_args){.out = {b0}, .in = {bias_in(g, &g->theta, l), b0}, .sum = {g->layer[l].step2_b}});
     }
     if (g->problem.settings->mu > 0.0)
         am_map(ctx, AM_MAP_SUM_SQUARES, 0,
@@ -251,7 +265,9 @@ static void gradient_measure(const void *state, const double *slot, am_measures 
 {
     const am_gradient *g = state;
     const double loss = slot[g->slot.total], mu = g->problem.settings->mu;
-    *out = (am_measures){.objective = g->problem.net->loss == AM_LOSS_SQUARED ? 0.5 * loss : loss, .eps = NAN};
+    *out = (am_measures){.objective = g->problem.net->loss == AM_LOSS_SQUARED ? 0.5 * loss : loss,
+                         .eps = NAN,
+                         .gradient = NAN};
     if (mu > 0.0) out->objective += 0.5 * mu * slot[g->slot.weight2];
     for (size_t l = 1; l <= g->n_layers; l++) {
         out->layer[l].step2[AM_BLOCK_W] = slot[g->layer[l].step2_w];
@@ -263,7 +279,8 @@ static void gradient_measure(const void *state, const double *slot, am_measures 
 
 static altmin_error gradient_check(const altmin_settings *settings, const am_net *net, altmin_status *st)
 {
-    (void)settings, (void)net, (void)st; /* every activation has a derivative wherever back-propagation asks */
+    (void)settings, (void)net,
+        (void)st; /* every activation has a derivative wherever back-propagation asks */
     return ALTMIN_OK;
 }
 
@@ -299,7 +316,8 @@ static void plan_memory(am_gradient *g, am_plan *plan)
     am_plan_mat(plan, "a of a batch", &g->q, widest, g->batch);
     if (g->batch == g->n) return;
     am_plan_mat(plan, "samples of a batch", &g->x, net->width[0], g->batch);
-    if (net->loss == AM_LOSS_SQUARED) am_plan_mat(plan, "samples of a batch", &g->y, net->width[g->n_layers], g->batch);
+    if (net->loss == AM_LOSS_SQUARED)
+        am_plan_mat(plan, "samples of a batch", &g->y, net->width[g->n_layers], g->batch);
     am_plan_raw(plan, "samples of a batch", &g->label, g->batch * sizeof(int32_t));
     am_plan_raw(plan, "order of samples", &g->index, g->n * sizeof(int32_t));
 }
@@ -309,7 +327,7 @@ static void take_slots(am_gradient *g)
     am_ctx *ctx = g->problem.ctx;
     const altmin_settings *set = g->problem.settings;
     const am_slot c = am_slots_new(ctx, 17);
-    g->slot = (gradient_slots){c,     c + 1, c + 2,  c + 3,  c + 4,  c + 5,  c + 6,  c + 7, c + 8,
+    g->slot = (gradient_slots){c,     c + 1,  c + 2,  c + 3,  c + 4,  c + 5,  c + 6,  c + 7, c + 8,
                                c + 9, c + 10, c + 11, c + 12, c + 13, c + 14, c + 15, c + 16};
     const double n_steps = (double)n_batches(g) * (double)set->sweeps;
     const size_t rest = g->n % g->batch;
@@ -337,14 +355,18 @@ static altmin_error set_batch(am_gradient *g, altmin_status *st)
     g->batch = wanted && wanted < g->n ? wanted : g->n;
     if (g->batch == g->n) return ALTMIN_OK;
     if (g->problem.train->x.sparse.cols)
-        return am_fail(st, ALTMIN_ERR_USAGE, "batch %zu: sparse data are trained on as a whole; use --batch 0", wanted);
+        return am_fail(st, ALTMIN_ERR_USAGE,
+                       "batch %zu: sparse data are trained on as a whole; use --batch 0", wanted);
     if (g->n > INT32_MAX)
-        return am_fail(st, ALTMIN_ERR_DATA, "%zu samples are more than can be shuffled (%d)", g->n, INT32_MAX);
+        return am_fail(st, ALTMIN_ERR_DATA, "%zu samples are more than can be shuffled (%d)", g->n,
+                       INT32_MAX);
     g->order = malloc(g->n * sizeof *g->order);
-    return g->order ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the order of %zu samples", g->n);
+    return g->order ? ALTMIN_OK
+                    : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the order of %zu samples", g->n);
 }
 
-static altmin_error prepare(int adam, void **state, const am_problem *problem, am_plan *plan, altmin_status *st)
+static altmin_error prepare(int adam, void **state, const am_problem *problem, am_plan *plan,
+                            altmin_status *st)
 {
     am_gradient *g = calloc(1, sizeof *g);
     *state = g;
@@ -373,7 +395,8 @@ static altmin_error gradient_start(void *state, float *const *w, float *const *b
 {
     am_gradient *g = state;
     am_ctx *ctx = g->problem.ctx;
-    const flat *const zeroed[] = {&g->theta, &g->grad, &g->first, &g->second}; /* padding stays zero for good */
+    const flat *const zeroed[] = {&g->theta, &g->grad, &g->first,
+                                  &g->second}; /* padding stays zero for good */
     for (int i = 0; i < (g->adam ? 4 : 3); i++) am_fill(ctx, zeroed[i]->all, 0.0f);
     for (size_t l = 1; l <= g->n_layers; l++) {
         am_upload(ctx, weight_in(g, &g->theta, l), w[l]);
@@ -409,7 +432,8 @@ static void gradient_release(void *state)
 }
 
 /* Tuned on MNIST (784-300-300-10, held-out training samples); these methods have no published settings for this use. */
-static const char *const sgd_preset[] = {"init", "he", "batch", "250", "rate", "0.1", "momentum", "0.9", NULL};
+static const char *const sgd_preset[] = {"init", "he",       "batch", "250", "rate",
+                                         "0.1",  "momentum", "0.9",   NULL};
 static const char *const adam_preset[] = {"init", "he", "batch", "250", "rate", "3e-3", NULL};
 
 const am_method am_method_sgd = {

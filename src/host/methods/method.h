@@ -1,6 +1,6 @@
-/* What a training method is to the driver: a table of functions over its own state. A method declares its
- * matrices in the plan, arranges the steps of host/train/steps.h into a sweep, and says what its slots mean.
- * It holds no loop over sweeps, reads no clock and prints nothing. */
+/* What a training method is to the driver: a table of functions over its own state. A method declares its matrices in the
+ * plan, arranges the steps of host/train/steps.h into a sweep, and says what its slots mean. It holds no loop over
+ * sweeps, reads no clock and prints nothing. */
 #ifndef AM_METHOD_H
 #define AM_METHOD_H
 
@@ -11,10 +11,10 @@
 typedef enum am_block { AM_BLOCK_W, AM_BLOCK_B, AM_BLOCK_Z, AM_BLOCK_A, AM_N_BLOCKS } am_block;
 
 typedef struct am_layer_measures {
-    double step2[AM_N_BLOCKS]; /* ||change||^2 of each block in the last sweep; 0 where the layer has no such
-                                  block */
-    double box;                /* largest |a - h(z)|; 0 for the output layer */
-    double residual2;          /* ||z - W a - b||^2 */
+    double step2
+        [AM_N_BLOCKS]; /* ||change||^2 of each block in the last sweep; 0 where the layer has no such block */
+    double box;        /* largest |a - h(z)|; 0 for the output layer */
+    double residual2;  /* ||z - W a - b||^2 */
 } am_layer_measures;
 
 /** What one sweep did, in the method's own terms. */
@@ -22,6 +22,7 @@ typedef struct am_measures {
     double objective; /* F, a sum over samples */
     double eps;       /* relaxation used in the sweep; NaN for methods without one */
     size_t n_guarded; /* block updates redone by the guard in this sweep */
+    double gradient;  /* norm of a subgradient of F at the end of the sweep; stays NaN where a method gives none */
     am_layer_measures layer[AM_MAX_HIDDEN + 2]; /* 1..L */
 } am_measures;
 
@@ -42,8 +43,7 @@ typedef struct am_method {
     altmin_error (*check)(const altmin_settings *settings, const am_net *net, altmin_status *st);
     /** Create the state; declare matrices in the plan and take slots. */
     altmin_error (*prepare)(void **state, const am_problem *problem, am_plan *plan, altmin_status *st);
-    /** After the plan is taken: upload initial weights w[l] (column-major, width[l] x width[l-1]) and b[l],
-     * derive the rest. */
+    /** After the plan is taken: upload initial weights w[l] (column-major, width[l] x width[l-1]) and b[l], derive the rest. */
     altmin_error (*start)(void *state, float *const *w, float *const *b, altmin_status *st);
     /** Issue one sweep. */
     void (*sweep)(void *state);

@@ -2,6 +2,7 @@
  * the best model are outside that clock. */
 #include "host/train/driver.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -13,6 +14,7 @@ typedef struct am_loop {
     size_t sweep, n_stale; /* evaluations since the best one */
     double last_objective; /* of the sweep before */
     int has_best;
+    am_monitor *monitor; /* NULL: memory for it ran out */
 } am_loop;
 
 static double now_s(void)
@@ -46,9 +48,12 @@ static void summarise(const am_loop *loop, altmin_sweep_report *report)
         for (am_block k = AM_BLOCK_W; k < AM_N_BLOCKS; k++) step2 += layer->step2[k];
         if (layer->box > report->feasibility) report->feasibility = layer->box;
         t->layer[l - 1].box_violation = l < t->net.n_layers ? layer->box : NAN;
+        for (am_block k = AM_BLOCK_W; k < AM_N_BLOCKS; k++) t->layer[l - 1].step[k] = sqrt(layer->step2[k]);
     }
     report->objective = t->measures.objective;
     report->step_norm = sqrt(step2);
+    report->eps = t->measures.eps;
+    report->n_guarded = t->measures.n_guarded;
 }
 
 static altmin_error sweep_once(am_loop *loop, altmin_sweep_report *report, altmin_status *st)
@@ -59,6 +64,7 @@ static altmin_error sweep_once(am_loop *loop, altmin_sweep_report *report, altmi
     const altmin_error error = am_slots_read(t->ctx, 0, t->ctx->n_slots, t->slot, st);
     t->result.train_s += now_s() - start_s;
     if (error) return error;
+    t->measures.gradient = NAN;
     t->method->measure(t->state, t->slot, &t->measures);
     *report = (altmin_sweep_report){.sweep = loop->sweep,
                                     .time_s = t->result.train_s,
@@ -161,6 +167,25 @@ static altmin_stop stop_not_finite(am_loop *loop)
 
 /* ---------------------------------------------------------------------------------------------- the loop */
 
+/* Hand the sweep to the monitor; the head is the output layer's auxiliaries. */
+static void watch(am_loop *loop, const altmin_sweep_report *report)
+{
+    const am_measures *measures = &loop->t->measures;
+    const size_t n_layers = loop->t->net.n_layers;
+    am_monitor_point p = {.sweep = loop->sweep,
+                          .objective = report->objective,
+                          .gradient = measures->gradient,
+                          .eps = report->eps,
+                          .loss = report->train.loss,
+                          .feasibility = report->feasibility};
+    for (size_t l = 1; l <= n_layers; l++)
+        for (am_block k = AM_BLOCK_W; k < AM_N_BLOCKS; k++)
+            *(l == n_layers && k >= AM_BLOCK_Z ? &p.head2 : &p.hidden2) += measures->layer[l].step2[k];
+    if (!loop->monitor || am_monitor_add(loop->monitor, &p)) return;
+    am_monitor_free(loop->monitor);
+    loop->monitor = NULL;
+}
+
 static int tell_sweep(const am_loop *loop, const altmin_sweep_report *report, const am_observer *observer,
                       size_t n)
 {
@@ -187,6 +212,7 @@ static altmin_error step(am_loop *loop, const am_observer *observer, size_t n_ob
         if (evaluate_all(t, &report, st) || keep_if_better(loop, &report, st)) return st->code;
         if (*stop == ALTMIN_STOP_NONE) *stop = stop_rule(loop, &report);
     }
+    watch(loop, &report);
     loop->last_objective = report.objective;
     t->result.last = report;
     t->result.n_sweeps = loop->sweep;
@@ -223,7 +249,7 @@ altmin_error am_trainer_run(altmin_trainer *t, const am_observer *observer, size
     altmin_status local = {0};
     if (!st) st = &local;
     am_status_clear(st);
-    am_loop loop = {.t = t, .last_objective = INFINITY};
+    am_loop loop = {.t = t, .last_objective = INFINITY, .monitor = am_monitor_new((double)FLT_EPSILON)};
     t->result = (am_run_result){0};
     t->result.best.train = t->result.best.valid = t->result.best.test = am_metrics_none();
     am_profile_reset(t->ctx);
@@ -236,6 +262,8 @@ altmin_error am_trainer_run(altmin_trainer *t, const am_observer *observer, size
     t->result.stop = stop;
     if (!error) error = finish(&loop, st);
     collect_ops(t);
+    if (loop.monitor) am_monitor_judge(loop.monitor, t->settings->tolerance, &t->result.monitor);
+    am_monitor_free(loop.monitor);
     if (result) *result = &t->result;
     for (size_t i = 0; i < n_observers; i++)
         if (observer[i].end) observer[i].end(observer[i].user, &t->result);

@@ -5,6 +5,7 @@
 
 #include "altmin/altmin.h"
 #include "base/status.h"
+#include "host/train/monitor.h"
 #include "host/train/settings.h"
 
 /** One row of the memory plan. */
@@ -42,6 +43,7 @@ typedef struct am_run_info {
 
 typedef struct am_layer_report {
     double box_violation; /* largest |a - h(z)| of the layer; NaN for the output layer */
+    double step[4];       /* 2-norms of the changes of W, b, z, a in the sweep; 0 where the layer has no such block */
 } am_layer_report;
 
 /** Everything known after the last sweep. */
@@ -51,6 +53,7 @@ typedef struct am_run_result {
     size_t n_sweeps;
     altmin_sweep_report best, last; /* best by validation (by train without validation data) */
     double train_s, eval_s;
+    am_monitor_report monitor; /* what the run shows about convergence */
     const am_op_time *op;
     size_t n_op;
 } am_run_result;

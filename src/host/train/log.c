@@ -3,10 +3,11 @@
  *
  *   {"type":"header", version, time, host, machine, threads, backend, backend_detail, method, loss,
  * activation, scaling, settings, data, test, widths, parameters, forms, plan}
- *   {"type":"sweep", sweep, time_s, objective, feasibility, step_norm, train_*, valid_*, test_*,
- * box_violation}
- *   {"type":"result", stop, detail, sweeps, best_sweep, best, last, train_s, eval_s, ops}
+ *   {"type":"sweep", sweep, time_s, objective, feasibility, step_norm, eps, guarded, train_*, valid_*, test_*,
+ *    box_violation, steps}
+ *   {"type":"result", stop, detail, sweeps, best_sweep, best, last, train_s, eval_s, monitor, ops}
  *
+ * steps: 2-norms of the blocks' changes, {"W":[a number per layer], "b":, "z":, "a":}; `altmin monitor` reads them again.
  * Measurements are loss and accuracy for classification, loss, r2 and mse for regression; null where there is
  * none. A failed write ends the logging, not the run; am_log_close reports it. */
 #include "host/train/log.h"
@@ -85,6 +86,8 @@ static void put_report(const am_log *log, const altmin_sweep_report *r)
     put_real(log->f, "objective", r->objective);
     put_real(log->f, "feasibility", r->feasibility);
     put_real(log->f, "step_norm", r->step_norm);
+    put_real(log->f, "eps", r->eps);
+    put_count(log->f, "guarded", r->n_guarded);
     put_metrics(log->f, "train", r->evaluated ? &r->train : &none, log->classification);
     put_metrics(log->f, "valid", r->evaluated ? &r->valid : &none, log->classification);
     put_metrics(log->f, "test", r->evaluated ? &r->test : &none, log->classification);
@@ -227,6 +230,21 @@ static void log_start(void *user, const am_run_info *info)
     free(settings);
 }
 
+static void put_steps(FILE *f, const am_layer_report *layer, size_t n_layers)
+{
+    static const char *const name[] = {"W", "b", "z", "a"};
+    put_key(f, "steps");
+    for (int k = 0; k < 4; k++) {
+        fprintf(f, "%s\"%s\":[", k ? "," : "{", name[k]);
+        for (size_t l = 0; l < n_layers && layer; l++) {
+            fputs(l ? "," : "", f);
+            am_json_put_real(f, layer[l].step[k]);
+        }
+        fputc(']', f);
+    }
+    fputc('}', f);
+}
+
 static int log_sweep(void *user, const altmin_sweep_report *report, const am_layer_report *layer,
                      size_t n_layers)
 {
@@ -241,6 +259,7 @@ static int log_sweep(void *user, const altmin_sweep_report *report, const am_lay
         am_json_put_real(log->f, layer[l].box_violation);
     }
     fputc(']', log->f);
+    put_steps(log->f, layer, n_layers);
     end_line(log);
     return 0;
 }
@@ -263,6 +282,8 @@ static void log_end(void *user, const am_run_result *result)
     fputc('}', f);
     put_real(f, "train_s", result->train_s);
     put_real(f, "eval_s", result->eval_s);
+    put_key(f, "monitor");
+    am_monitor_put_json(f, &result->monitor);
     put_key(f, "ops");
     fputc('[', f);
     for (size_t i = 0; i < result->n_op; i++) {
