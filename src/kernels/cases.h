@@ -15,13 +15,13 @@ typedef struct am_case {
     int ta, tb;    /* gemm, gram, spmm (ta: X transposed) */
     am_map_id map; /* AM_OP_MAP */
     int act;
-    int variant;       /* 1: COPY is fill, UPLOAD is upload_u8, SPARSE is gram_sparse */
+    int variant;       /* 1: COPY is fill, UPLOAD upload_u8, SPARSE gram_sparse, SOFTMAX softmax_residual */
     size_t m, n, k;    /* see am_case_kind */
-    float alpha, beta; /* gemm, spmm */
+    float alpha, beta; /* gemm, spmm; softmax_residual (alpha: scale) */
     double rho;        /* prox_softmax */
     double density;    /* spmm */
     int row_sum;       /* maps with an output, prox: row sums as well */
-    int alias;         /* maps with in- and outputs: the first output is the last input */
+    int alias;         /* maps with in- and outputs: the first output is the last input; softmax_residual */
     int no_sums;       /* drop all sums */
     int misalign;      /* operands start at odd addresses (multiples of 4 bytes only) */
     uint64_t seed;
@@ -69,6 +69,10 @@ typedef struct am_rig {
     am_csc sparse; /* in backend memory */
 } am_rig;
 
+/** Take memory and make operands in it, on the host; am_rig_open calls it. Returns 1 when it worked. */
+int am_rig_build(am_rig *rig, altmin_status *st);
+/** x <- n random numbers in [-2, 2) of stream `stream`. */
+void am_rig_random(const am_rig *rig, uint64_t stream, float *x, size_t n);
 /** Take memory, make operands (the same numbers on every backend) and upload them. */
 altmin_error am_rig_open(am_rig *rig, am_ctx *ctx, const am_case *run, altmin_status *st);
 /** Put all operands and result slots back to their start. */

@@ -12,8 +12,8 @@ static const double eps = 0x1p-23;
 
 const char *am_case_text(const am_case *c, char text[AM_CASE_TEXT])
 {
-    snprintf(text, AM_CASE_TEXT, "%s, m=%zu n=%zu k=%zu alpha=%g beta=%g rho=%g%s%s%s%s", c->name, c->m, c->n, c->k,
-             (double)c->alpha, (double)c->beta, c->rho, c->row_sum ? ", row sums" : "",
+    snprintf(text, AM_CASE_TEXT, "%s, m=%zu n=%zu k=%zu alpha=%g beta=%g rho=%g%s%s%s%s", c->name, c->m, c->n,
+             c->k, (double)c->alpha, (double)c->beta, c->rho, c->row_sum ? ", row sums" : "",
              c->alias ? ", aliased" : "", c->no_sums ? ", no sums" : "", c->misalign ? ", misaligned" : "");
     return text;
 }
@@ -300,6 +300,8 @@ static void check_softmax(const am_rig *rig, const am_result *got, const am_resu
     if (m == 0.0 || n == 0.0) return;
     expect_sum_close(rig, 0, got, ref, 4.0 * eps * n * (8.0 + log(m)));
     expect_sum_close(rig, 1, got, ref, 0.0);
+    /* A weight comes from an exponential of at most 8, whose rounding it takes over. */
+    if (rig->run.variant) expect_elements_close(rig, rig->run.alias ? 0 : 2, got, ref, 32.0, 0.0);
 }
 
 /* The gradient is known to about eps, and the objective is rho-strongly convex: z is known to eps (1/rho +
