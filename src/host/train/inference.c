@@ -44,7 +44,9 @@ static altmin_error describe_net(am_inference *inf, altmin_status *st)
 static altmin_error open_inference(am_inference *inf, const altmin_settings *settings, altmin_status *st)
 {
     const altmin_model *model = inf->model;
-    const am_open_options open = {.n_threads = settings ? settings->threads : 0};
+    const am_open_options open = {.n_threads = settings ? settings->threads : 0,
+                                  .precision =
+                                      settings ? (am_precision)settings->precision : AM_PRECISION_AUTO};
     const am_backend_kind kind = settings ? (am_backend_kind)settings->backend : AM_BACKEND_AUTO;
     if (inf->data->n_features != model->width[0])
         return am_fail(st, ALTMIN_ERR_DATA, "%s has %zu features but the model takes %zu", inf->data->source,

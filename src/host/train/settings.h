@@ -76,6 +76,8 @@ struct altmin_settings {
     int backend;    /* am_backend_kind: auto, ref, cpu, cuda */
     size_t threads; /* 0: all */
     int gram;       /* am_gram_rule: auto, syrk, gemm */
+    int precision; /* am_precision: auto, fp32, tf32, bf16 */
+    int launch;    /* am_launch: graph, stream, sync */
 
     /* not a row of the table: 1 for each row that was set since altmin_settings_new; presets leave those alone */
     unsigned char given[AM_MAX_SETTINGS];

@@ -30,6 +30,8 @@ static const char *const schedule_names[] = {"cosine", "constant", NULL};
 static const char *const accel_names[] = {"nesterov-guarded", "nesterov", "none", NULL};
 static const char *const step_names[] = {"cauchy", "backtracking", "exact", NULL};
 static const char *const form_names[] = {"auto", "normal", "sample", NULL};
+static const char *const precision_names[] = {"auto", "fp32", "tf32", "bf16", NULL};
+static const char *const launch_names[] = {"graph", "stream", "sync", NULL};
 static const char *const gram_names[] = {"auto", "syrk", "gemm", NULL};
 static const char *const preset_names[] = {"paper", "best", NULL};
 static const char *const guard_names[] = {"no", "yes", NULL};
@@ -251,8 +253,9 @@ static const am_setting table[] = {
      .fallback = "paper",
      .choices = preset_names,
      .group = "Method",
-     .help = "what settings that are not given become; paper: the method's published values and theory; best: "
-             "what gave the best accuracy here, with re-lift, which gives up monotone descent"},
+     .help =
+         "what settings that are not given become; paper: the method's published values and theory; best: "
+         "what gave the best accuracy here, with re-lift, which gives up monotone descent"},
     {.name = "loss-weight",
      .type = AM_SET_REAL,
      .offset = FIELD(loss_weight),
@@ -270,7 +273,8 @@ static const am_setting table[] = {
      .max = 1e9,
      .unit = "sweeps",
      .group = "Method",
-     .help = "how often z and a are computed anew by a forward pass; 0: never, which is what theorems assume"},
+     .help =
+         "how often z and a are computed anew by a forward pass; 0: never, which is what theorems assume"},
     {.name = "p1",
      .type = AM_SET_REAL,
      .offset = FIELD(p1),
@@ -325,7 +329,8 @@ static const am_setting table[] = {
      .min_open = 1,
      .symbol = "nu",
      .group = "Method",
-     .help = "dladmm: penalty on z - (W a + b) and a - h(z) of the hidden layers; --rho is the output layer's"},
+     .help =
+         "dladmm: penalty on z - (W a + b) and a - h(z) of the hidden layers; --rho is the output layer's"},
     {.name = "prox-w",
      .type = AM_SET_REAL,
      .offset = FIELD(prox_w),
@@ -531,8 +536,10 @@ static const am_setting table[] = {
      .fallback = "auto",
      .choices = gram_names,
      .group = "Machine",
-     .help = "how Gram products run on cpu; auto: measured at the start. The two round differently, so a run repeats "
-             "bit for bit under the same choice (shown and logged with the backend); the number of threads does not "
+     .help = "how Gram products run on cpu; auto: measured at the start. The two round differently, so a run "
+             "repeats "
+             "bit for bit under the same choice (shown and logged with the backend); the number of threads "
+             "does not "
              "matter"},
     {.name = "threads",
      .type = AM_SET_COUNT,
@@ -542,10 +549,29 @@ static const am_setting table[] = {
      .max = 4096,
      .group = "Machine",
      .help = "threads to use; 0: all cores"},
+    {.name = "precision",
+     .type = AM_SET_CHOICE,
+     .offset = FIELD(precision),
+     .fallback = "auto",
+     .choices = precision_names,
+     .group = "Machine",
+     .help = "arithmetic of products on cuda, sums in fp32: tf32 and bf16 round what is multiplied; auto: "
+             "tf32. cpu and ref "
+             "always compute in fp32 or better"},
+    {.name = "launch",
+     .type = AM_SET_CHOICE,
+     .offset = FIELD(launch),
+     .fallback = "graph",
+     .choices = launch_names,
+     .group = "Machine",
+     .help = "how a sweep is sent to cuda; graph: recorded once and replayed; stream: op by op; sync: op by "
+             "op, waiting for "
+             "each, so that times and places of errors are exact"},
 };
 
 enum { n_rows = sizeof table / sizeof table[0] };
-_Static_assert(n_rows <= AM_MAX_SETTINGS, "settings.h remembers which rows were given: raise AM_MAX_SETTINGS");
+_Static_assert(n_rows <= AM_MAX_SETTINGS,
+               "settings.h remembers which rows were given: raise AM_MAX_SETTINGS");
 
 const am_setting *am_setting_table(size_t *n)
 {

@@ -222,7 +222,10 @@ static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, 
     if (check_data(train, test, st) || resolve_net(t, train, st) || split(t, train, st) || fit_scaler(t, st))
         return st->code;
     if (test) t->part_test = (am_part){test, NULL, test->n_samples};
-    const am_open_options open = {.n_threads = t->settings->threads, .gram = (am_gram_rule)t->settings->gram};
+    const am_open_options open = {.n_threads = t->settings->threads,
+                                  .gram = (am_gram_rule)t->settings->gram,
+                                  .precision = (am_precision)t->settings->precision,
+                                  .launch = (am_launch)t->settings->launch};
     if (am_backend_open(&t->ctx, (am_backend_kind)t->settings->backend, &open, st)) return st->code;
     if (plan_all(t, st) || am_plan_take(t->plan, t->ctx, st)) return st->code;
     if (new_model(t, train, st) || upload_all(t, st) || start(t, st)) return st->code;

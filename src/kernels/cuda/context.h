@@ -161,6 +161,8 @@ void am_cuda_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *
 /* product.cu */
 void am_cuda_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
 void am_cuda_gram(am_ctx *ctx, am_mat g, am_mat a, int ta);
+/** Upper triangle of G <- lower. */
+void am_cuda_mirror(am_cuda *cu, am_mat g);
 /* sparse.cu */
 void am_cuda_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx);
 void am_cuda_spmm(am_ctx *ctx, am_mat c, float alpha, am_mat a, const am_csc *x, int tx, float beta);

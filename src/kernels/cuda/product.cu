@@ -55,7 +55,7 @@ static __global__ void __launch_bounds__(am_cuda_block) mirror(float *g, size_t 
     }
 }
 
-static void mirror_lower(am_cuda *cu, am_mat g)
+void am_cuda_mirror(am_cuda *cu, am_mat g)
 {
     const unsigned n = (unsigned)((g.rows + tile - 1) / tile);
     AM_LAUNCH(cu, mirror, dim3(n, n), dim3(tile, tile_rows), g.data, g.rows);
@@ -98,5 +98,5 @@ void am_cuda_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
     const size_t n_panels = cu->gram == AM_GRAM_GEMM || capped == 0 ? 1 : capped;
     const int ok =
         cu->gram == AM_GRAM_SYRK ? lower_by_syrk(cu, g, a, ta) : lower_by_panels(cu, g, a, ta, n_panels);
-    if (ok) mirror_lower(cu, g);
+    if (ok) am_cuda_mirror(cu, g);
 }

@@ -91,6 +91,7 @@ static void gram_of_rows(am_ctx *ctx, am_mat g, const am_csc *x)
         if (!chunk.data) return;
         am_cuda_gemm(ctx, g, 1.0f, chunk, 0, chunk, 1, 1.0f);
     }
+    am_cuda_mirror(am_cuda_of(ctx), g);
 }
 
 /* X'X: inner products of columns by merging their ascending row numbers, a block for each column j and all i
