@@ -1,8 +1,9 @@
+# shellcheck shell=sh disable=SC2034
 # Debian and Ubuntu packages, for scripts to source: altmin_install NAME... installs what is missing when that is
 # allowed (as root, or by sudo without a password) and otherwise says what to type.
 
 altmin_build_packages="gcc libc6-dev cmake ninja-build libopenblas-openmp-dev libcjson-dev zlib1g-dev librandom123-dev"
-altmin_test_packages="libcmocka-dev python3 pkg-config"
+altmin_test_packages="libcmocka-dev python3 pkg-config g++ git"
 
 # Those of the packages $@ that are not installed.
 altmin_missing() {
@@ -28,9 +29,16 @@ altmin_install() {
         return 1
     fi
     echo "installing: $missing"
+    log=$(mktemp)
     # shellcheck disable=SC2086  # lists of words
-    $as_root DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null >/dev/null &&
-        $as_root DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y $missing </dev/null >/dev/null && return 0
-    echo "apt-get could not install them (see above). By hand: apt-get install $missing" >&2
+    if $as_root DEBIAN_FRONTEND=noninteractive apt-get -q update </dev/null >"$log" 2>&1 &&
+        $as_root DEBIAN_FRONTEND=noninteractive apt-get -q install --no-install-recommends -y $missing \
+            </dev/null >>"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    echo "apt-get could not install them. By hand: apt-get install $missing" >&2
     return 1
 }

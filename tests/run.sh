@@ -37,7 +37,7 @@ failed=""
 # The layout is clang-format 14's; another version would see differences where there are none.
 check_format() {
     if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
-        git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror || failed="$failed format"
+        git ls-files "*.c" "*.h" | xargs clang-format --dry-run -Werror || failed="$failed format"
     else
         echo "layout not checked: needs clang-format 14"
     fi
