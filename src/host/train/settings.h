@@ -49,6 +49,7 @@ struct altmin_settings {
     size_t eps_restart;                      /* sweeps; 0: off. Every so often eps <- eps_again */
     double eps_again;
     int preset;             /* am_preset: values of settings that were not given */
+    double mu_per_sample;   /* added to mu, times the number of training samples */
     double loss_weight;     /* c in c R(z_L; y) */
     size_t relift;          /* sweeps between re-lifts; 0: off */
     double p1, p2, p3;      /* tiam */

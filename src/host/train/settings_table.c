@@ -256,6 +256,14 @@ static const am_setting table[] = {
      .help =
          "what settings that are not given become; paper: the method's published values and theory; best: "
          "what gave the best accuracy here, with re-lift, which gives up monotone descent"},
+    {.name = "mu-per-sample",
+     .type = AM_SET_REAL,
+     .offset = FIELD(mu_per_sample),
+     .fallback = "0",
+     .min = 0,
+     .max = NO_LIMIT,
+     .group = "Method",
+     .help = "added to --mu, times the number of training samples, so that one value suits small and large data"},
     {.name = "loss-weight",
      .type = AM_SET_REAL,
      .offset = FIELD(loss_weight),
