@@ -60,7 +60,7 @@ static int print_entry(FILE *out, int column, int is_first, const char *name, do
     char text[96];
     const int n = snprintf(text, sizeof text, " %s %.1f", name, n_bytes / MIB);
     if (!is_first) column += fprintf(out, ";");
-    if (column + n > 95) column = fprintf(out, "\n%9s", "") - 1;
+    if (column + n > 79) column = fprintf(out, "\n%9s", "") - 1;
     return column + fprintf(out, "%s", text);
 }
 
@@ -100,7 +100,8 @@ static void print_method(FILE *out, const am_run_info *info)
             fprintf(out, "batches of %zu", set->batch);
         else
             fputs("full batches", out);
-        fprintf(out, ", rate %g, %s\n", set->rate, set->schedule == AM_SCHEDULE_COSINE ? "cosine to 0" : "constant");
+        fprintf(out, ", rate %g, %s\n", set->rate,
+                set->schedule == AM_SCHEDULE_COSINE ? "cosine to 0" : "constant");
         return;
     }
     fprintf(out, "method    %s, weight steps on matrices in form: ", info->method);
@@ -127,10 +128,10 @@ static void print_header(am_table *t, const am_run_info *info)
 static void print_titles(const am_table *t)
 {
     const char *quality = t->classification ? "acc" : "R2";
-    fprintf(t->out, "\n%6s %9s %12s %9s %10s %6s%4s", "sweep", "time", "objective", "feasib.", "train loss",
-            "train", quality);
-    if (t->has_valid) fprintf(t->out, " %6s%4s", "valid", quality);
-    if (t->has_test) fprintf(t->out, " %5s%4s", "test", quality);
+    fprintf(t->out, "\n%6s %9s %12s %9s %9s %5s%4s", "sweep", "time", "objective", "feasib.", "loss", "train",
+            quality);
+    if (t->has_valid) fprintf(t->out, " %5s%4s", "valid", quality);
+    if (t->has_test) fprintf(t->out, " %4s%4s", "test", quality);
     fputc('\n', t->out);
 }
 
@@ -150,10 +151,10 @@ static void print_number(FILE *out, int width, int digits, double value)
 static void print_row(am_table *t, const altmin_sweep_report *r)
 {
     fprintf(t->out, "%6zu %8.2fs %12.5g %9.2e", r->sweep, r->time_s, r->objective, r->feasibility);
-    print_number(t->out, 10, 5, r->train.loss);
-    print_number(t->out, 10, 4, quality(t, &r->train));
-    if (t->has_valid) print_number(t->out, 10, 4, quality(t, &r->valid));
-    if (t->has_test) print_number(t->out, 9, 4, quality(t, &r->test));
+    print_number(t->out, 9, 5, r->train.loss);
+    print_number(t->out, 9, 4, quality(t, &r->train));
+    if (t->has_valid) print_number(t->out, 9, 4, quality(t, &r->valid));
+    if (t->has_test) print_number(t->out, 8, 4, quality(t, &r->test));
     fputc('\n', t->out);
     t->shown = r->sweep;
 }
