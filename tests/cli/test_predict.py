@@ -10,7 +10,7 @@ from support import Case, DIGITS, Tensors, read_npy, run
 class Predict(Case):
     def setUp(self):
         super().setUp()
-        self.model = self.train("--sweeps", "15", "--hidden", "12,8", "--seed", "2")
+        self.model = self.train("--sweeps", "60", "--hidden", "16,12", "--seed", "2")
 
     def test_labels_agree_with_eval(self):
         labels = self.ok("predict", self.model, *DIGITS).splitlines()
