@@ -142,9 +142,10 @@ typedef struct contexts {
 
 static void poison_each_input(const am_case *c, const contexts *in)
 {
-    const size_t n_operands = open_rig(in->ref, c).n_operands;
+    size_t n_operands = 1;
     for (size_t i = 0; i < n_operands; i++) {
         am_rig rig = open_rig(in->one, c), ref_rig = open_rig(in->ref, c);
+        n_operands = rig.n_operands;
         am_operand *o = &rig.operand[i];
         const size_t len = am_mat_len(o->mat), at = o->first + (len ? (len - 1) / 2 : 0);
         /* Outputs that are not read first stay sentinels. */

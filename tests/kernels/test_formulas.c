@@ -352,6 +352,8 @@ static const scalar_line scalar_lines[] = {
     {AM_SCALAR_NOT_DECREASED, {-1e-300}, 0},
     {AM_SCALAR_NOT_DECREASED, {0}, 1},
     {AM_SCALAR_NOT_DECREASED, {NAN}, 1},
+    {AM_SCALAR_BACKTRACKING_A, {4, 1.25, 0.1}, 0.1},
+    {AM_SCALAR_BACKTRACKING_A, {4, 1.25, 3}, 3.0 / 16},
     {AM_SCALAR_SAFE_INVERSE, {4, 1.25}, 0.2},
     {AM_SCALAR_SAFE_INVERSE, {0, 1.25}, 0},
     {AM_SCALAR_INERTIA_REACH, {0.5, 0.75, 0.5, 2, 0.25}, 0.9375}, /* 1.5 (.5 + 2 (.25) .25) */
