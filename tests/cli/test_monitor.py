@@ -8,7 +8,8 @@ from support import Case, DIGITS
 
 class Monitor(Case):
     def log_of(self, *args):
-        self.ok("train", "--quiet", *DIGITS, "--hidden", "16", "--log", "run.jsonl", "-o", "/dev/null", *args)
+        floor = ["--eps-floor", "1e-3", "--eps-restart", "0"]
+        self.ok("train", "--quiet", *DIGITS, "--hidden", "16", *floor, "--log", "run.jsonl", "-o", "/dev/null", *args)
         return [json.loads(line) for line in (self.dir / "run.jsonl").read_text().splitlines()]
 
     def judge(self, *args, **keywords):
