@@ -513,6 +513,7 @@ AM_MAP_FN(dual)
     X(INERTIA_LENGTH, inertia_length, 2)                                                                     \
     X(MAJORISER, majoriser, 3)                                                                               \
     X(SAFE_INVERSE, safe_inverse, 2)                                                                         \
+    X(BACKTRACKING_A, backtracking_a, 3)                                                                         \
     X(COSINE, cosine, 3)                                                                                     \
     X(ADAM_RATE, adam_rate, 3)                                                                               \
     X(ADAM_SCALE, adam_scale, 2)
@@ -566,6 +567,14 @@ AM_FN double am_scalar_change_a(const double *x)
 }
 /* 1 when x is not strictly negative (NaN included): the guard fires. */
 AM_FN double am_scalar_not_decreased(const double *x) { return x[0] < 0.0 ? 0.0 : 1.0; }
+/* rho/tau as published: tau = 1, 2, 4, ... until tau >= rho margin lambda_max(W'W), which admits every step.
+ * x = lambda_max(W'W), margin, rho. */
+AM_FN double am_scalar_backtracking_a(const double *x)
+{
+    double tau = 1.0;
+    while (tau < x[2] * x[1] * x[0] && tau < 1e300) tau *= 2.0;
+    return x[2] / tau;
+}
 /* 1/(margin x), 0 for x = 0. x = value, margin. */
 AM_FN double am_scalar_safe_inverse(const double *x) { return x[0] > 0.0 ? 1.0 / (x[0] * x[1]) : 0.0; }
 

@@ -85,8 +85,8 @@ static void boxes_follow_the_schedule(void **state)
     (void)state;
     altmin_data *data = problem_random(10, 60, 4, 1);
     for (int a = 0; a < 8; a++) {
-        const char *const pairs[] = {"hidden", "9,7", "activation", acts[a], "rho", "0.05",
-                                     "init",   "he",  "backend",    "cpu",   NULL};
+        const char *const pairs[] = {"hidden", "9,7",       "activation", acts[a],   "rho", "0.05", "init",
+                                     "he",     "eps-floor", "1e-3",       "backend", "cpu", NULL};
         altmin_trainer *t = problem_run(data, pairs);
         double eps = 0.0;
         for (int k = 0; k < 30; k++) {

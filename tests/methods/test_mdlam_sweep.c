@@ -1,6 +1,5 @@
-/* The whole sweep against a second implementation in double (oracle.c), and its claims about equivalent
- * computations: normal and sample form, dense and sparse input, ref and cpu, one run and the same run again.
- */
+/* The whole sweep against a second implementation in double (oracle.c), and its claims about equivalent computations: normal
+ * and sample form, dense and sparse input, ref and cpu, one run and the same run again. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,14 +60,18 @@ static void compare_with_oracle(const char *act, const char *accel, const char *
     altmin_trainer *t = problem_run(data, pairs);
     oracle *o = oracle_of(t, data);
     for (int k = 0; k < 6; k++) {
-        /* tau is a free choice of the method within its bound: compare on the one it took, and check the
-         * bound itself */
+        /* tau is a free choice of the method within its bound: compare on the one it took, and check the bound itself */
         double lambda[ORACLE_MAX_LAYERS + 1] = {0}, exact[ORACLE_MAX_LAYERS + 1] = {0};
         for (size_t l = 1; l < o->n_layers; l++) exact[l] = oracle_lambda(o, l + 1);
         sweeps(t, 1);
         for (size_t l = 1; l < o->n_layers; l++) {
             lambda[l] = am_relaxed_lambda(t->state, t->slot, l);
-            assert_true(lambda[l] >= exact[l] * (1 - 1e-6) && lambda[l] <= exact[l] * 1.05);
+            const double tau = lambda[l] * t->settings->rho;
+            assert_true(lambda[l] >= exact[l] * (1 - 1e-6));
+            if (o->backtracking) /* 1, 2, 4, ...: the first that admits every step */
+                assert_true(exp2(round(log2(tau))) == tau && (tau == 1.0 || lambda[l] < 2 * 1.05 * exact[l]));
+            else
+                assert_true(lambda[l] <= exact[l] * 1.05);
         }
         oracle_sweep(o, lambda);
     }
@@ -174,8 +177,7 @@ static void sparse_input_equals_dense(void **state)
     altmin_data_free(dense);
 }
 
-/* Parity: the objective of ref and cpu over the first 20 sweeps within a relative 1e-3, rounding amplified by
- * 20 sweeps. */
+/* Parity: the objective of ref and cpu over the first 20 sweeps within a relative 1e-3, rounding amplified by 20 sweeps. */
 static void ref_and_cpu_agree(void **state)
 {
     (void)state;

@@ -249,7 +249,8 @@ static void exact_step_is_the_joint_minimiser(void **state)
 /* a step of layer l, where the layer above has W: D_OUT x D_IN acting on a: D_IN x N. */
 static am_activation_step activation_step(bench *t, am_mat a_prev, am_mat z)
 {
-    return (am_activation_step){.act = AM_ACT_RELU,
+    return (am_activation_step){.rule = AM_SCALAR_SAFE_INVERSE,
+                                .act = AM_ACT_RELU,
                                 .n_power = 60,
                                 .a = t->a.dense,
                                 .a_prev = a_prev,

@@ -23,6 +23,10 @@ static altmin_error mdlam_prepare(void **state, const am_problem *problem, am_pl
     return am_relaxed_prepare(state, problem, rule, plan, st);
 }
 
+/* What the public script runs, with the momentum that it means to have. */
+static const char *const paper[] = {"init",         "paper",     "init-scale", "0.1",        "step",
+                                    "backtracking", "eps-start", "100",        "eps-factor", "0.5",
+                                    "eps-floor",    "1e-3",      NULL};
 /* Restarts of eps let units move again that the floor holds; re-lift brings z and a back to the forward path.
  */
 static const char *const best[] = {"eps-restart", "20", "relift", "20", NULL};
@@ -30,7 +34,7 @@ static const char *const best[] = {"eps-restart", "20", "relift", "20", NULL};
 const am_method am_method_mdlam = {
     .name = "mdlam",
     .title = "monotone alternating minimisation under inequality constraints (Wang, Li, Zhao 2022)",
-    .preset = {NULL, best},
+    .preset = {NULL, paper, best},
     .check = mdlam_check,
     .prepare = mdlam_prepare,
     .start = am_relaxed_start,

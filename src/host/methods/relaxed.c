@@ -157,25 +157,28 @@ static void block_a(am_relaxed *m, size_t l)
 {
     const am_relaxed_layer *layer = &m->layer[l], *next = &m->layer[l + 1];
     const size_t d = layer->z.rows, d_next = next->z.rows;
-    am_step_a(m->problem.ctx, &(am_activation_step){.act = m->problem.net->act,
-                                                    .accelerate = m->rule.accelerate,
-                                                    .guard = m->rule.guard,
-                                                    .inertia = m->rule.own_inertia ? &m->inertia : NULL,
-                                                    .n_power = AM_POWER_WARM,
-                                                    .a = layer->a[m->parity],
-                                                    .a_prev = layer->a[1 - m->parity],
-                                                    .z = layer->z,
-                                                    .w = next->w[m->parity],
-                                                    .b = next->b,
-                                                    .p = next->p,
-                                                    .z_next = next->z,
-                                                    .t = {m->t.data, d_next, m->n},
-                                                    .g = {m->g.data, d, m->n},
-                                                    .v = next->v,
-                                                    .u = {m->u.data, d_next, 1},
-                                                    .s_a = layer->s_a,
-                                                    .common = &m->common,
-                                                    .slot = layer->activation});
+    const int doubling = m->problem.settings->step == AM_STEP_BACKTRACKING;
+    am_step_a(m->problem.ctx,
+              &(am_activation_step){.rule = doubling ? AM_SCALAR_BACKTRACKING_A : AM_SCALAR_SAFE_INVERSE,
+                                    .act = m->problem.net->act,
+                                    .accelerate = m->rule.accelerate,
+                                    .guard = m->rule.guard,
+                                    .inertia = m->rule.own_inertia ? &m->inertia : NULL,
+                                    .n_power = AM_POWER_WARM,
+                                    .a = layer->a[m->parity],
+                                    .a_prev = layer->a[1 - m->parity],
+                                    .z = layer->z,
+                                    .w = next->w[m->parity],
+                                    .b = next->b,
+                                    .p = next->p,
+                                    .z_next = next->z,
+                                    .t = {m->t.data, d_next, m->n},
+                                    .g = {m->g.data, d, m->n},
+                                    .v = next->v,
+                                    .u = {m->u.data, d_next, 1},
+                                    .s_a = layer->s_a,
+                                    .common = &m->common,
+                                    .slot = layer->activation});
 }
 
 void am_relaxed_block(am_relaxed *m, size_t l, am_block block)

@@ -21,7 +21,7 @@ typedef enum am_accel { AM_ACCEL_NESTEROV_GUARDED, AM_ACCEL_NESTEROV, AM_ACCEL_N
 typedef enum am_step_rule { AM_STEP_CAUCHY, AM_STEP_BACKTRACKING, AM_STEP_EXACT } am_step_rule;
 typedef enum am_init { AM_INIT_HE, AM_INIT_PAPER } am_init;
 typedef enum am_schedule { AM_SCHEDULE_COSINE, AM_SCHEDULE_CONSTANT } am_schedule;
-typedef enum am_preset { AM_PRESET_PAPER, AM_PRESET_BEST, AM_N_PRESETS } am_preset;
+typedef enum am_preset { AM_PRESET_DEFAULT, AM_PRESET_PAPER, AM_PRESET_BEST, AM_N_PRESETS } am_preset;
 typedef enum am_form { AM_FORM_AUTO, AM_FORM_NORMAL, AM_FORM_SAMPLE } am_form;
 
 struct altmin_settings {

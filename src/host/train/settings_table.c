@@ -33,7 +33,7 @@ static const char *const form_names[] = {"auto", "normal", "sample", NULL};
 static const char *const precision_names[] = {"auto", "fp32", "tf32", "bf16", NULL};
 static const char *const launch_names[] = {"graph", "stream", "sync", NULL};
 static const char *const gram_names[] = {"auto", "syrk", "gemm", NULL};
-static const char *const preset_names[] = {"paper", "best", NULL};
+static const char *const preset_names[] = {"default", "paper", "best", NULL};
 static const char *const guard_names[] = {"no", "yes", NULL};
 static const char *const backend_names[] = {"auto", "ref", "cpu", "cuda", NULL};
 
@@ -124,7 +124,7 @@ static const am_setting table[] = {
     {.name = "init",
      .type = AM_SET_CHOICE,
      .offset = FIELD(init),
-     .fallback = "paper",
+     .fallback = "he",
      .choices = init_names,
      .group = "Network",
      .help = "initial weights; paper: normal with standard deviation --init-scale; he: normal with variance "
@@ -223,7 +223,7 @@ static const am_setting table[] = {
     {.name = "eps-floor",
      .type = AM_SET_REAL,
      .offset = FIELD(eps_floor),
-     .fallback = "1e-3",
+     .fallback = "1e-2",
      .min = 0,
      .max = NO_LIMIT,
      .min_open = 1,
@@ -250,12 +250,12 @@ static const am_setting table[] = {
     {.name = "preset",
      .type = AM_SET_CHOICE,
      .offset = FIELD(preset),
-     .fallback = "paper",
+     .fallback = "default",
      .choices = preset_names,
      .group = "Method",
-     .help =
-         "what settings that are not given become; paper: the method's published values and theory; best: "
-         "what gave the best accuracy here, with re-lift, which gives up monotone descent"},
+     .help = "what settings that are not given become; default: the table's values and what the method needs; "
+             "paper: its published values; best: what gave the best accuracy here, with re-lift, which gives up "
+             "monotone descent"},
     {.name = "mu-per-sample",
      .type = AM_SET_REAL,
      .offset = FIELD(mu_per_sample),

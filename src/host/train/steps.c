@@ -100,8 +100,7 @@ void am_step_output(am_ctx *ctx, am_loss loss, am_mat z, am_mat p, am_mat b, con
                           .row_sum = s_z});
 }
 
-/* ---------------------------------------------------------------------------------------------- activations
- */
+/* ---------------------------------------------------------------------------------------------- activations */
 
 am_activation_slots am_activation_slots_new(am_ctx *ctx)
 {
@@ -147,7 +146,7 @@ void am_step_a(am_ctx *ctx, const am_activation_step *step)
     const am_slot w = s.common->momentum, zero = s.common->zero;
     const am_inertia p = s.inertia ? *s.inertia : (am_inertia){w, w, zero, zero};
     am_norm2(ctx, slot->lambda, s.w, s.v, s.u, s.n_power);
-    am_scalar(ctx, slot->inv_lambda, AM_SCALAR_SAFE_INVERSE, (am_slot[]){slot->lambda, s.common->margin});
+    am_scalar(ctx, slot->inv_lambda, s.rule, (am_slot[]){slot->lambda, s.common->margin, s.common->rho});
     if (!s.accelerate) {
         plain(ctx, &s);
         return;

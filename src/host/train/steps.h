@@ -2,10 +2,11 @@
  * every method.
  *
  * phi_l(W, b) = rho/2 ||W a + b 1' - z||^2 + mu/2 ||W||^2 is the part of the objective that a weight step
- * sees. Two forms compute the same step: normal  on A = a a' (d_in x d_in) and B = z a': inner work free of
- * n; pays when n > d_in sample  on R = W a + b 1' - z (d_out x n): pays when n < d_in; R is carried along
- * linearly Everything is decided on the backend: a step length, a guard's verdict and the redo it calls for
- * never visit the host. */
+ * sees. Two forms compute the same step:
+ *   normal  on A = a a' (d_in x d_in) and B = z a': inner work free of n; pays when n > d_in
+ *   sample  on R = W a + b 1' - z (d_out x n): pays when n < d_in; R is carried along linearly
+ * Everything is decided on the backend: a step length, a guard's verdict and the redo it calls for never
+ * visit the host. */
 #ifndef AM_STEPS_H
 #define AM_STEPS_H
 
@@ -162,6 +163,7 @@ am_activation_slots am_activation_slots_new(am_ctx *ctx);
 
 /** One activation block at work: layer l seen from layer l + 1. The result goes over a_prev. */
 typedef struct am_activation_step {
+    am_scalar_id rule; /* rho/tau: AM_SCALAR_SAFE_INVERSE (1/lambda) or, as published, AM_SCALAR_BACKTRACKING_A */
     int act, accelerate, guard;
     const am_inertia *inertia; /* NULL: p1 = p2 = slot momentum, p3 = 0 */
     int n_power;               /* power iterations on W'W from the warm vector v */

@@ -1,8 +1,8 @@
 /* The weight step in its two forms and three rules; formulas and shapes: steps.h.
  *
- * Both gradient forms read the same way: gradient at W, gradient at Wbar (from it, by linearity), curvature
- * along it, step length, trial point with the inner products that decide, and the redo from W if the guard
- * fires. Without acceleration D's place is taken by the gradient with coefficient 0. */
+ * Both gradient forms read the same way: gradient at W, gradient at Wbar (from it, by linearity), curvature along it, step
+ * length, trial point with the inner products that decide, and the redo from W if the guard fires. Without acceleration
+ * D's place is taken by the gradient with coefficient 0. */
 #include "host/train/steps.h"
 
 am_weight_slots am_weight_slots_new(am_ctx *ctx)
@@ -74,8 +74,7 @@ static void judge(am_ctx *ctx, const am_weight_step *s, void (*redo)(am_ctx *, v
     am_branch(ctx, s->slot.fired, redo, (void *)s);
 }
 
-/* ---------------------------------------------------------------------------------------------- normal form
- */
+/* ---------------------------------------------------------------------------------------------- normal form */
 
 /* W+ = W + reach D - length G over w_prev, G A in work->ga. */
 static void trial_normal(am_ctx *ctx, const am_weight_step *s, am_mat g, am_slot gradient2, am_mat d,
@@ -130,8 +129,7 @@ static void gradient_step_normal(am_ctx *ctx, const am_weight_step *s)
     judge(ctx, s, redo_normal);
 }
 
-/* ---------------------------------------------------------------------------------------------- sample form
- */
+/* ---------------------------------------------------------------------------------------------- sample form */
 
 /* G = rho R a' + mu (W + p2 D) into work->g, G a into work->gx, curvature and step length. */
 static reach gradient_sample(am_ctx *ctx, const am_weight_step *s, am_mat r, am_mat d, am_slot gradient2,
@@ -209,8 +207,7 @@ void am_step_weight_gradient(am_ctx *ctx, const am_weight_step *step)
         gradient_step_sample(ctx, step);
 }
 
-/* ---------------------------------------------------------------------------------------------- exact steps
- */
+/* ---------------------------------------------------------------------------------------------- exact steps */
 
 void am_step_gram(am_ctx *ctx, am_mat gram, const am_input *a)
 {
