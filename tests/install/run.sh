@@ -1,9 +1,9 @@
 #!/bin/sh
 # Install altmin into a temporary prefix and use it from there as others would: the command, find_package with the shared
 # and with the static library, and pkg-config. The program is the README's library example, cut out of the README.
-# Usage: run.sh BUILD_DIR SOURCE_DIR C_COMPILER CMAKE
+# Usage: run.sh BUILD_DIR SOURCE_DIR C_COMPILER CMAKE GENERATOR
 set -eu
-build=$1 source=$2 cc=$3 cmake=$4
+build=$1 source=$2 cc=$3 cmake=$4 generator=$5
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 prefix=$dir/prefix
@@ -27,7 +27,7 @@ check() {
 mkdir "$dir/consumer"
 cp "$source/tests/install/consumer.cmake" "$dir/consumer/CMakeLists.txt"
 cp "$dir/example.c" "$dir/consumer/"
-CC=$cc "$cmake" -S "$dir/consumer" -B "$dir/consumer/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release \
+CC=$cc "$cmake" -G "$generator" -S "$dir/consumer" -B "$dir/consumer/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release \
     >"$dir/consumer.log" 2>&1 &&
     "$cmake" --build "$dir/consumer/build" >>"$dir/consumer.log" 2>&1 || { cat "$dir/consumer.log" && exit 1; }
 check "$dir/consumer/build/example_shared" "find_package, shared"
