@@ -6,7 +6,7 @@ import unittest
 
 from support import Case, run
 
-VERBS = ["train", "eval", "predict", "info"]
+VERBS = ["train", "eval", "predict", "info", "monitor"]
 
 
 class Help(Case):
