@@ -78,7 +78,8 @@ else
     step tests 60 ctest --test-dir $build -LE "emulator|cli|install|io" -E conformance --output-on-failure -j 4
 fi
 
-step runs 150 python3 bench/gpu_runs.py --altmin "$altmin" --out "$out" --seconds 140 ||
+seconds=$(($(left) < 150 ? $(left) - 8 : 140))
+step runs 150 python3 bench/gpu_runs.py --altmin "$altmin" --out "$out" --seconds $seconds ||
     tail -n 5 "$out/runs.log"
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     step torch 60 python3 bench/torch_adam.py --json "$out/torch.json"

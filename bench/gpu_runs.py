@@ -65,6 +65,19 @@ def agreement(base, other, n=20):
     return max(abs(a - b) / abs(a) for a, b in pairs if a)
 
 
+COLUMNS = ["shape", "backend", "precision", "status", "ms_per_sweep", "speed_up", "objective_difference", "objective",
+           "train_accuracy", "sweeps", "detail"]
+
+
+def write(rows, out):
+    """After every run: what is measured is kept when time runs out."""
+    with open(out / "runs.csv", "w", newline="") as f:
+        writer = csv.DictWriter(f, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    (out / "runs.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--altmin", required=True)
@@ -90,6 +103,7 @@ def main():
             rows.append(row)
             if left < 5:
                 row["status"] = "no time left"
+                write(rows, args.out)
                 continue
             log = scratch / f"{shape.replace(' ', '-')}-{backend}-{precision}.jsonl"
             try:
@@ -98,6 +112,7 @@ def main():
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 row["status"] = str(error)[:300]
                 failures += 1
+                write(rows, args.out)
                 continue
             row.update(status="ok", detail=header["backend_detail"], sweeps=len(reports), ms_per_sweep=sweep_ms(reports),
                        objective=reports[-1]["objective"], train_accuracy=reports[-1].get("train_accuracy"))
@@ -106,14 +121,8 @@ def main():
             else:
                 row["speed_up"] = base[0]["ms_per_sweep"] / row["ms_per_sweep"]
                 row["objective_difference"] = agreement(base[1], reports)
+            write(rows, args.out)
             print(json.dumps(row), flush=True)
-    columns = ["shape", "backend", "precision", "status", "ms_per_sweep", "speed_up", "objective_difference", "objective",
-               "train_accuracy", "sweeps", "detail"]
-    with open(args.out / "runs.csv", "w", newline="") as f:
-        writer = csv.DictWriter(f, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    (args.out / "runs.json").write_text(json.dumps(rows, indent=1) + "\n")
     return 1 if failures or not rows else 0
 
 

@@ -29,9 +29,11 @@ int am_blas_load(am_blas *blas, char *reason, size_t n_reason)
 {
     memset(blas, 0, sizeof *blas);
     const char *const file = AM_CUBLAS_FILE;
-    blas->library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    if (!blas->library && file)
-        blas->library = dlopen(ALTMIN_CUDA_LIBRARY_DIR "/" AM_CUBLAS_FILE "", RTLD_NOW | RTLD_LOCAL);
+    /* never unloaded, once there: asking whether cuda is there and opening it then load it once, and cuBLAS takes
+     * badly to leaving early */
+    const int how = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
+    blas->library = dlopen(file, how);
+    if (!blas->library && file) blas->library = dlopen(ALTMIN_CUDA_LIBRARY_DIR "/" AM_CUBLAS_FILE "", how);
     if (!blas->library) {
         snprintf(reason, n_reason,
                  "%s cannot be loaded; install CUDA's run-time libraries or set LD_LIBRARY_PATH", file);
