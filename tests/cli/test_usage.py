@@ -29,7 +29,7 @@ class Help(Case):
         """No option that --help lists is unknown: given without a value it says so."""
         for verb in VERBS:
             names = re.findall(r"(?m)^  (?:-\w, )?--([a-z-]+) [A-Z]", self.ok(verb, "--help"))
-            self.assertGreater(len(names), 1)
+            self.assertGreater(len(names), 0)
             for name in names:
                 self.refused(2, verb, "--" + name, says=[f"'--{name}' needs a value"])
 

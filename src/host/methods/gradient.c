@@ -432,8 +432,8 @@ static void gradient_release(void *state)
 }
 
 /* Tuned on MNIST (784-300-300-10, held-out training samples); these methods have no published settings for this use. */
-static const char *const sgd_preset[] = {"init", "he",       "batch", "250", "rate",
-                                         "0.1",  "momentum", "0.9",   NULL};
+static const char *const sgd_preset[] = {"init", "he",       "batch", "100", "rate",
+                                         "0.15", "momentum", "0.9",   NULL};
 static const char *const adam_preset[] = {"init", "he", "batch", "250", "rate", "3e-3", NULL};
 
 const am_method am_method_sgd = {
