@@ -321,6 +321,43 @@ static void measures_are_true(void **state)
     altmin_data_free(data);
 }
 
+/* A lifted point is the forward pass, and --relift lifts before sweeps k + 1, 2 k + 1, ... and no others. */
+static void relift_returns_to_the_forward_pass(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"bcd", "dladmm"};
+    altmin_data *data = problem_random(8, 40, 4, 2);
+    for (int i = 0; i < 2; i++) {
+        altmin_trainer *t[2];
+        for (int k = 0; k < 2; k++) {
+            const char *const pairs[] = {"method", methods[i],    "hidden",  "9,6", "init",
+                                         "he",     "rho",         "1",       "nu",  "1",
+                                         "relift", k ? "3" : "0", "backend", "cpu", NULL};
+            t[k] = problem_run(data, pairs);
+            sweeps(t[k], 3);
+        }
+        assert_true(weight_difference(t[0], t[1]) == 0);
+        sweeps(t[0], 1);
+        sweeps(t[1], 1);
+        assert_true(weight_difference(t[0], t[1]) > 0);
+        am_splitting_lift(t[0]->state);
+        split *s = split_of(t[0], data, 0);
+        for (size_t l = 1; l <= 3; l++)
+            for (size_t e = 0; e < s->width[l] * s->n; e++) {
+                const size_t rows = s->width[l], cols = s->width[l - 1];
+                double m = s->b[l][e % rows];
+                for (size_t j = 0; j < cols; j++)
+                    m += s->w[l][e % rows + j * rows] * s->a[l - 1][j + e / rows * cols];
+                assert_true(fabs(s->z[l][e] - m) < 1e-5);
+                if (l < 3) assert_true(s->a[l][e] == fmax(s->z[l][e], 0));
+            }
+        split_free(s);
+        altmin_trainer_free(t[0]);
+        altmin_trainer_free(t[1]);
+    }
+    altmin_data_free(data);
+}
+
 static void preset_fills_in_what_was_not_given(void **state)
 {
     (void)state;
@@ -380,6 +417,7 @@ int main(void)
         cmocka_unit_test(objective_never_rises_on_digits),
         cmocka_unit_test(forms_and_backends_agree),
         cmocka_unit_test(measures_are_true),
+        cmocka_unit_test(relift_returns_to_the_forward_pass),
         cmocka_unit_test(preset_fills_in_what_was_not_given),
         cmocka_unit_test(refuses_what_it_cannot_solve),
         cmocka_unit_test(learns_digits),
