@@ -69,7 +69,9 @@ static void test_defaults(void **state)
     assert_int_equal(s->activation, AM_ACT_RELU);
     assert_int_equal(s->accel, AM_ACCEL_NESTEROV_GUARDED);
     assert_int_equal(s->step, AM_STEP_CAUCHY);
-    assert_int_equal(s->init, AM_INIT_PAPER);
+    assert_int_equal(s->init, AM_INIT_HE);
+    assert_int_equal(s->preset, AM_PRESET_DEFAULT);
+    assert_true(s->guard == 1 && s->relift == 0 && s->eps_restart == 0 && s->loss_weight == 1);
     assert_int_equal(s->backend, AM_BACKEND_AUTO);
     assert_true(s->hidden.n > 0);
     assert_true(s->rho > 0 && s->eps_floor > 0 && s->eps_factor < 1 && s->sweeps > 0);
@@ -169,6 +171,11 @@ static void test_choices_match_enums(void **state)
         {"step", "exact", AM_STEP_EXACT},
         {"init", "he", AM_INIT_HE},
         {"init", "paper", AM_INIT_PAPER},
+        {"preset", "default", AM_PRESET_DEFAULT},
+        {"preset", "paper", AM_PRESET_PAPER},
+        {"preset", "best", AM_PRESET_BEST},
+        {"guard", "no", 0},
+        {"guard", "yes", 1},
         {"form", "auto", AM_FORM_AUTO},
         {"form", "normal", AM_FORM_NORMAL},
         {"form", "sample", AM_FORM_SAMPLE},
