@@ -18,6 +18,7 @@ int am_cli_train(int argc, char **argv);
 int am_cli_eval(int argc, char **argv);
 int am_cli_predict(int argc, char **argv);
 int am_cli_info(int argc, char **argv);
+int am_cli_bench(int argc, char **argv);
 int am_cli_monitor(int argc, char **argv);
 
 /** Print "altmin VERB: sentence" on stderr and return the exit code that belongs to the status' error: usage

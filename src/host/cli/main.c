@@ -17,6 +17,7 @@ static const verb verbs[] = {
     {"eval", "measure a saved model on labelled data", am_cli_eval},
     {"predict", "apply a saved model", am_cli_predict},
     {"info", "describe this build and machine, a model or a data file", am_cli_info},
+    {"bench", "measure operations and sweeps on this machine", am_cli_bench},
     {"monitor", "judge the convergence of a stored run", am_cli_monitor},
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
