@@ -145,23 +145,16 @@ static void run_prox(am_rig *rig)
                             operand_named(rig, "row sums"));
 }
 
-/* Upload and download move the operand from and to memory of the host. */
 static void run_transfer(am_rig *rig)
 {
-    am_operand *o = &rig->operand[0];
-    float *host = malloc(o->len * sizeof *host);
-    if (!host) {
-        am_ctx_fail(rig->ctx, ALTMIN_ERR_MEMORY, "no memory for %zu floats", o->len);
-        return;
-    }
-    am_rig_random(rig, 36, host, am_mat_len(o->mat));
-    if (rig->run.op == AM_OP_UPLOAD && rig->run.variant)
-        am_upload_u8(rig->ctx, o->mat, (const uint8_t *)host, rig->operand[1].mat, rig->operand[2].mat);
-    else if (rig->run.op == AM_OP_UPLOAD)
-        am_upload(rig->ctx, o->mat, host);
+    const am_mat *mat = &rig->operand[0].mat;
+    if (rig->run.op == AM_OP_DOWNLOAD)
+        am_download(rig->ctx, rig->transfer, *mat, NULL);
+    else if (rig->run.variant)
+        am_upload_u8(rig->ctx, *mat, (const uint8_t *)rig->transfer, rig->operand[1].mat,
+                     rig->operand[2].mat);
     else
-        am_download(rig->ctx, host, o->mat, NULL);
-    free(host);
+        am_upload(rig->ctx, *mat, rig->transfer);
 }
 
 #define NORM_STEPS 5
@@ -223,6 +216,7 @@ void am_rig_close(am_rig *rig)
         free(rig->operand[i].initial);
     }
     for (int i = 0; i < 3; i++) am_memory_release(rig->ctx, rig->bytes[i], rig->n_bytes[i]);
+    free(rig->transfer);
     free(rig->label);
     free(rig->start);
     free(rig->row);

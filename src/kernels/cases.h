@@ -62,7 +62,8 @@ typedef struct am_rig {
     double coefficient[AM_MAP_MAX_COEF];
     void *bytes[3]; /* labels, or the sparse matrix's start, row, value, in backend memory */
     size_t n_bytes[3];
-    int32_t *label; /* host copies */
+    float *transfer; /* the host's end of an upload or download */
+    int32_t *label;  /* host copies */
     size_t *start;
     int32_t *row;
     float *value;

@@ -224,15 +224,28 @@ static int build_map(am_rig *rig, altmin_status *st)
     return !(c->row_sum && sig->n_out) || add(rig, "row sums", c->m, 1, 1, st);
 }
 
+static int build_transfer(am_rig *rig, altmin_status *st)
+{
+    const am_case *c = &rig->run;
+    const am_operand *o =
+        c->op == AM_OP_DOWNLOAD ? add_random(rig, "x", c->m, c->n, 0, st) : add(rig, "x", c->m, c->n, 1, st);
+    if (!o) return 0;
+    rig->transfer = malloc(o->len * sizeof *rig->transfer);
+    if (!rig->transfer) {
+        am_fail(st, ALTMIN_ERR_MEMORY, "case %s: no memory for %zu floats", c->name, o->len);
+        return 0;
+    }
+    am_rig_random(rig, 36, rig->transfer, o->len);
+    return !(c->op == AM_OP_UPLOAD && c->variant) ||
+           (add_random(rig, "shift", c->m, 1, 0, st) && add_random(rig, "factor", c->m, 1, 0, st));
+}
+
 int am_rig_build(am_rig *rig, altmin_status *st)
 {
     const am_case *c = &rig->run;
     switch (c->op) {
     case AM_OP_UPLOAD:
-        return add(rig, "x", c->m, c->n, 1, st) &&
-               (!c->variant ||
-                (add_random(rig, "shift", c->m, 1, 0, st) && add_random(rig, "factor", c->m, 1, 0, st)));
-    case AM_OP_DOWNLOAD: return add_random(rig, "x", c->m, c->n, 0, st) != NULL;
+    case AM_OP_DOWNLOAD: return build_transfer(rig, st);
     case AM_OP_COPY:
         return (c->variant || add_random(rig, "source", c->m, c->n, 0, st)) &&
                add(rig, "target", c->m, c->n, 1, st);
