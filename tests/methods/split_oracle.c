@@ -162,7 +162,7 @@ double split_gradient(split *s, size_t l, am_block block, double prox, const dou
         x[i] = old - h;
         g = (g - split_objective(s, &scale)) / (2 * h);
         x[i] = old;
-        g += prox * (old - centre[i]);
+        if (prox > 0) g += prox * (old - centre[i]);
         sum += g * g;
     }
     return sqrt(sum);

@@ -31,7 +31,8 @@ double *split_download(const altmin_trainer *t, am_mat m);
 double split_objective(const split *s, double *scale);
 /** One block of the point, and its length. */
 double *split_block(split *s, size_t l, am_block block, size_t *len);
-/** Norm of the gradient of objective + prox/2 ||x - centre||^2 over n_samples entries of block x, by central differences. */
+/** Norm of the gradient of objective + prox/2 ||x - centre||^2 over n_samples entries of block x, by central differences;
+ *  centre may be NULL when prox is 0. */
 double split_gradient(split *s, size_t l, am_block block, double prox, const double *centre,
                       size_t n_samples);
 /** Largest amount by which moving a single entry of hidden z_l, over a fine grid, lowers objective + prox/2 (z - centre)^2,

@@ -162,11 +162,11 @@ static void check_blocks(altmin_trainer *t, split *s, const char *what)
     for (size_t l = n_layers; l >= 1; l--) {
         old = copy_block(s, l, AM_BLOCK_W);
         before = split_gradient(s, l, AM_BLOCK_W, 0, old, SAMPLES);
-        const double before_b = split_gradient(s, l, AM_BLOCK_B, 0, s->b[l], SAMPLES);
+        const double before_b = split_gradient(s, l, AM_BLOCK_B, 0, NULL, SAMPLES);
         am_bcd_weights(m, l);
         split_fetch(s, t, l, AM_BLOCK_B); /* jointly: both gradients at the new (W, b) */
         smooth_block(s, t, l, AM_BLOCK_W, set->prox_w, before, old, what);
-        smooth_block(s, t, l, AM_BLOCK_B, 0, before + before_b, s->b[l], what);
+        smooth_block(s, t, l, AM_BLOCK_B, 0, before + before_b, NULL, what);
         free(old);
         old = l > 1 ? copy_block(s, l - 1, AM_BLOCK_A) : NULL;
         before = l > 1 ? split_gradient(s, l - 1, AM_BLOCK_A, 0, old, SAMPLES) : 0;
