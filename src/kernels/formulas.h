@@ -14,11 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __CUDACC__
-#define AM_FN static __host__ __device__ inline
-#else
-#define AM_FN static inline
-#endif
+#include "kernels/elementary.h"
 
 /* ------------------------------------------------------------------------------------------------ activations */
 
@@ -48,10 +44,10 @@ AM_FN float am_act_h(int act, float z)
     switch (act) {
     case AM_ACT_RELU: return z < 0.0f ? 0.0f : z; /* NaN stays NaN */
     case AM_ACT_LEAKY_RELU: return z > 0.0f ? z : AM_LEAKY_SLOPE * z;
-    case AM_ACT_ELU: return z > 0.0f ? z : expm1f(z);
-    case AM_ACT_TANH: return tanhf(z);
-    case AM_ACT_SIGMOID: return 1.0f / (1.0f + expf(-z));
-    case AM_ACT_SOFTPLUS: return (z > 0.0f ? z : 0.0f) + log1pf(expf(-fabsf(z)));
+    case AM_ACT_ELU: return z > 0.0f ? z : am_expm1f(z);
+    case AM_ACT_TANH: return am_tanhf(z);
+    case AM_ACT_SIGMOID: return 1.0f / (1.0f + am_expf(-z));
+    case AM_ACT_SOFTPLUS: return (z > 0.0f ? z : 0.0f) + am_log1pf(am_expf(-fabsf(z)));
     case AM_ACT_HARD_TANH: return z > 1.0f ? 1.0f : (z < -1.0f ? -1.0f : z);
     default: return z;
     }
@@ -63,16 +59,16 @@ AM_FN float am_act_dh(int act, float z)
     switch (act) {
     case AM_ACT_RELU: return z > 0.0f ? 1.0f : 0.0f;
     case AM_ACT_LEAKY_RELU: return z > 0.0f ? 1.0f : AM_LEAKY_SLOPE;
-    case AM_ACT_ELU: return z > 0.0f ? 1.0f : expf(z);
+    case AM_ACT_ELU: return z > 0.0f ? 1.0f : am_expf(z);
     case AM_ACT_TANH: {
-        const float t = tanhf(z);
+        const float t = am_tanhf(z);
         return 1.0f - t * t;
     }
     case AM_ACT_SIGMOID: {
-        const float s = 1.0f / (1.0f + expf(-z));
+        const float s = 1.0f / (1.0f + am_expf(-z));
         return s * (1.0f - s);
     }
-    case AM_ACT_SOFTPLUS: return 1.0f / (1.0f + expf(-z));
+    case AM_ACT_SOFTPLUS: return 1.0f / (1.0f + am_expf(-z));
     case AM_ACT_HARD_TANH: return z > -1.0f && z <= 1.0f ? 1.0f : 0.0f;
     default: return 1.0f;
     }
@@ -87,7 +83,7 @@ AM_FN float am_act_dh_of_a(int act, float a)
     case AM_ACT_ELU: return a > 0.0f ? 1.0f : a + 1.0f;
     case AM_ACT_TANH: return 1.0f - a * a;
     case AM_ACT_SIGMOID: return a * (1.0f - a);
-    case AM_ACT_SOFTPLUS: return -expm1f(-a);
+    case AM_ACT_SOFTPLUS: return -am_expm1f(-a);
     case AM_ACT_HARD_TANH: return a > -1.0f && a < 1.0f ? 1.0f : 0.0f;
     default: return 1.0f;
     }
@@ -97,10 +93,10 @@ AM_FN float am_act_dh_of_a(int act, float a)
 AM_FN float am_act_inverse_inside(int act, float t)
 {
     switch (act) {
-    case AM_ACT_ELU: return t >= 0.0f ? t : log1pf(t);
-    case AM_ACT_TANH: return atanhf(t);
-    case AM_ACT_SIGMOID: return logf(t) - log1pf(-t);
-    case AM_ACT_SOFTPLUS: return t > 20.0f ? t : logf(expm1f(t));
+    case AM_ACT_ELU: return t >= 0.0f ? t : am_log1pf(t);
+    case AM_ACT_TANH: return am_atanhf(t);
+    case AM_ACT_SIGMOID: return am_logf(t) - am_log1pf(-t);
+    case AM_ACT_SOFTPLUS: return t > 20.0f ? t : am_logf(am_expm1f(t));
     default: return t;
     }
 }
@@ -609,7 +605,7 @@ AM_FN double am_log_sum_exp(size_t n, const float *z, const float *r, float *p)
     }
     double sum = 0.0;
     for (size_t i = 0; i < n; i++) {
-        const float e = expf((r ? z[i] + r[i] : z[i]) - top);
+        const float e = am_expf((r ? z[i] + r[i] : z[i]) - top);
         if (p) p[i] = e;
         sum += e;
     }

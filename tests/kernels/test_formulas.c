@@ -41,6 +41,59 @@ static void test_derivatives(void **state)
     for (int act = 0; act < AM_N_ACTS; act++) assert_true(isnan(am_act_h(act, NAN)) != 0);
 }
 
+/* Error of got in units of expected's last place. */
+static double ulps(float got, double expected)
+{
+    int exponent;
+    if (got == (float)expected) return fabs((double)got - expected) > 0.0 ? 0.5 : 0.0;
+    frexp(expected, &exponent);
+    return fabs((double)got - expected) / ldexp(1.0, (exponent > -125 ? exponent : -125) - 24);
+}
+
+typedef struct elementary {
+    const char *name;
+    float (*function)(float x);
+    double (*exact)(double x);
+    double lo, hi, bound;
+} elementary;
+
+static void test_elementary(void **state)
+{
+    (void)state;
+    static const elementary rows[] = {
+        {"exp", am_expf, exp, -104, 88.7, 2},
+        {"exp", am_expf, exp, -1, 1, 2},
+        {"expm1", am_expm1f, expm1, -30, 88, 2},
+        {"expm1", am_expm1f, expm1, -1e-3, 1e-3, 2},
+        {"expm1", am_expm1f, expm1, -2, 2, 2},
+        {"log", am_logf, log, 0.4, 2.2, 2},
+        {"log", am_logf, log, 1e-37, 1e-30, 2},
+        {"log", am_logf, log, 1, 1e38, 2},
+        {"log1p", am_log1pf, log1p, -0.9999, 3, 2},
+        {"log1p", am_log1pf, log1p, -1e-6, 1e-6, 2},
+        {"tanh", am_tanhf, tanh, -12, 12, 3},
+        {"tanh", am_tanhf, tanh, -0.01, 0.01, 3},
+        {"atanh", am_atanhf, atanh, -0.999999, 0.999999, 3},
+        {"atanh", am_atanhf, atanh, -0.01, 0.01, 3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int k = 0; k <= 200000; k++) {
+            const elementary *r = &rows[i];
+            const float x = (float)(r->lo + (r->hi - r->lo) * k / 200000.0);
+            const float got = r->function(x);
+            if (!(ulps(got, r->exact((double)x)) <= r->bound))
+                fail_msg("%s(%.9g) = %.9g, off by %g ulp", r->name, (double)x, (double)got,
+                         ulps(got, r->exact((double)x)));
+        }
+    assert_true(am_expf(-INFINITY) == 0.0f && am_expf(INFINITY) == INFINITY && am_expf(0.0f) == 1.0f);
+    assert_true(am_expf(90.0f) == INFINITY && am_expf(-110.0f) == 0.0f);
+    assert_true(am_expm1f(-INFINITY) == -1.0f && am_expm1f(INFINITY) == INFINITY && am_expm1f(0.0f) == 0.0f);
+    assert_true(am_logf(0.0f) == -INFINITY && am_logf(INFINITY) == INFINITY && am_logf(1.0f) == 0.0f);
+    assert_true(am_tanhf(INFINITY) == 1.0f && am_tanhf(-INFINITY) == -1.0f && am_atanhf(0.0f) == 0.0f);
+    assert_true(isnan(am_expf(NAN)) && isnan(am_expm1f(NAN)) && isnan(am_logf(NAN)) && isnan(am_logf(-1.0f)));
+    assert_true(isnan(am_log1pf(NAN)) && isnan(am_tanhf(NAN)) && isnan(am_atanhf(NAN)));
+}
+
 /* Can some z in the test's range have h(z) = t? */
 static int reachable(int act, double t, double margin)
 {
@@ -496,12 +549,13 @@ static void test_prox_softmax(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),         cmocka_unit_test(test_derivatives),
-        cmocka_unit_test(test_boxes),          cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_maps),           cmocka_unit_test(test_box_step),
-        cmocka_unit_test(test_proximal_steps), cmocka_unit_test(test_a_step),
-        cmocka_unit_test(test_scalars),        cmocka_unit_test(test_step_lengths),
-        cmocka_unit_test(test_log_sum_exp),    cmocka_unit_test(test_prox_softmax),
+        cmocka_unit_test(test_elementary),   cmocka_unit_test(test_values),
+        cmocka_unit_test(test_derivatives),  cmocka_unit_test(test_boxes),
+        cmocka_unit_test(test_ends),         cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_box_step),     cmocka_unit_test(test_proximal_steps),
+        cmocka_unit_test(test_a_step),       cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_step_lengths), cmocka_unit_test(test_log_sum_exp),
+        cmocka_unit_test(test_prox_softmax),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
