@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Regenerate src/host/io/digits_table.c from scikit-learn's digits.csv.gz.
+"""Regenerate src/host/data/digits_table.c from scikit-learn's digits.csv.gz.
 
-usage: tools/make_digits_table.py digits.csv.gz > src/host/io/digits_table.c
+usage: tools/make_digits_table.py digits.csv.gz > src/host/data/digits_table.c
 
 The file lies in every scikit-learn wheel as sklearn/datasets/data/digits.csv.gz: 1,797 lines of 64 pixel values 0..16
 and the digit. Each becomes a string of 65 characters: pixel v is the character '@' + v, the digit is itself.
@@ -16,7 +16,7 @@ HEAD = """\
  * C. Kaynak, UCI Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49, licence CC BY 4.0, in
  * the order in which scikit-learn ships them. Changed only in form: pixel value v (0..16) is the character
  * '@' + v, row by row; the last character is the digit. */
-#include "host/io/digits_table.h"
+#include "host/data/digits_table.h"
 
 const char am_digits_table[AM_DIGITS_SAMPLES][AM_DIGITS_FEATURES + 2] = {
 """

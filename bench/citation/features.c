@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "graph.h"
-#include "host/io/data.h"
+#include "host/data/data.h"
 #include "host/io/file.h"
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 typedef struct part_of {
     const altmin_data *data;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "host/io/file.h"
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 /* ---- node lists ---- */
 

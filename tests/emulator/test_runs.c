@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "emulator.h"
-#include "host/io/data.h"
+#include "host/data/data.h"
 #include "host/train/settings.h"
 
 enum { max_sweeps = 24 };

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 typedef altmin_error (*fuzz_reader)(altmin_data *data, am_input *in, const am_read_options *opt,
                                     altmin_status *st);

@@ -3,7 +3,7 @@
 #define AM_TEST_FILES_H
 
 #include <stddef.h>
-#include "host/io/data.h"
+#include "host/data/data.h"
 
 /** Make a private temporary folder (a cmocka group setup) and remove it with all it holds (a group teardown).
  */

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "host/io/json.h"
-#include "host/io/model.h"
-#include "host/io/safetensors.h"
+#include "host/model/model.h"
+#include "host/model/safetensors.h"
 
 /* ---- counting memory: the linker sends the library's malloc and calloc here (--wrap) ---- */
 

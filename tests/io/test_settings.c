@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "host/io/data.h"
+#include "host/data/data.h"
 #include "host/io/json.h"
 #include "host/methods/registry.h"
 #include "host/train/net.h"

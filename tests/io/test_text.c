@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 static uint64_t random_state = 1;
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "host/io/json.h"
-#include "host/io/model.h"
+#include "host/model/model.h"
 
 enum { OPT_DATA, OPT_PART, OPT_JSON };
 

@@ -2,7 +2,7 @@
 #ifndef AM_INFO_H
 #define AM_INFO_H
 
-#include "host/io/model.h"
+#include "host/model/model.h"
 
 /** This build and machine: version, compiler, backends with their details, methods, OpenBLAS. */
 void am_info_build(int json);

@@ -3,7 +3,7 @@
 #define AM_PREDICT_OUT_H
 
 #include <stdio.h>
-#include "host/io/model.h"
+#include "host/model/model.h"
 
 typedef struct am_predictions {
     const altmin_model *model;

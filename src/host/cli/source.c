@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "host/io/model.h"
+#include "host/model/model.h"
 
 am_read_options am_source_options(const altmin_settings *settings)
 {

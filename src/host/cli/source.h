@@ -3,7 +3,7 @@
 #ifndef AM_SOURCE_H
 #define AM_SOURCE_H
 
-#include "host/io/data.h"
+#include "host/data/data.h"
 #include "host/train/settings.h"
 
 /** Reading options from the settings label, header and task. */

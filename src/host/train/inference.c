@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/io/model.h"
+#include "host/model/model.h"
 #include "host/train/evaluate.h"
 #include "host/train/samples.h"
 

@@ -2,7 +2,7 @@
 #ifndef AM_SAMPLES_H
 #define AM_SAMPLES_H
 
-#include "host/io/data.h"
+#include "host/data/data.h"
 #include "host/train/net.h"
 #include "host/train/plan.h"
 

@@ -2,7 +2,7 @@
 #ifndef AM_TRAINER_H
 #define AM_TRAINER_H
 
-#include "host/io/model.h"
+#include "host/model/model.h"
 #include "host/methods/registry.h"
 #include "host/train/driver.h"
 #include "host/train/evaluate.h"

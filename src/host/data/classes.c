@@ -1,6 +1,6 @@
 /* Sets of class names: looking a label up, and renumbering a data set's labels to follow another set of
  * names. */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* A set of distinct texts: one block of text, entries into it, and a hash table with linear probing (FNV-1a).
  */
-#include "host/io/words.h"
+#include "host/data/words.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 struct am_word_entry {
     size_t at; /* in the text */

@@ -1,6 +1,6 @@
 /* Models in memory, and the public functions on them that need no backend. The file form is in model_file.c.
  */
-#include "host/io/model.h"
+#include "host/model/model.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #define AM_READERS_H
 
 #include <stdio.h>
-#include "host/io/data.h"
+#include "host/data/data.h"
 
 /* ---- input.c: bytes and who owns them ---- */
 typedef enum am_bytes_owner { AM_BYTES_BORROWED, AM_BYTES_HEAP, AM_BYTES_MAPPED } am_bytes_owner;

@@ -1,6 +1,6 @@
 /* Scaling features: x' = (x - shift) * factor, fitted on training data. Sums are in double; the features are
  * read in chunks through am_data_dense, so there is one text for every storage. */
-#include "host/io/data.h"
+#include "host/data/data.h"
 
 #include <math.h>
 #include <stdlib.h>

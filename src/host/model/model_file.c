@@ -1,5 +1,5 @@
 /* The file form of models (see model.h): am_model_parse and am_model_write, and what both check. */
-#include "host/io/model.h"
+#include "host/model/model.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "host/io/json.h"
-#include "host/io/safetensors.h"
+#include "host/model/safetensors.h"
 
 enum { max_settings_values = 65536, n_scaler_tensors = 2 };
 

@@ -4,7 +4,7 @@
  * C. Kaynak, UCI Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49, licence CC BY 4.0, in
  * the order in which scikit-learn ships them. Changed only in form: pixel value v (0..16) is the character
  * '@' + v, row by row; the last character is the digit. */
-#include "host/io/digits_table.h"
+#include "host/data/digits_table.h"
 
 const char am_digits_table[AM_DIGITS_SAMPLES][AM_DIGITS_FEATURES + 2] = {
     "@@EMIA@@@@MOJOE@@COB@KH@@DL@@HH@@EH@@IH@@DK@ALG@@BNEJL@@@@FMJ@@@0",

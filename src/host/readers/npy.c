@@ -4,7 +4,7 @@
  * The first axis counts samples; further axes are flattened in C order into features. C-order float32 and
  * uint8 arrays are used as they lie in the file; everything else is converted to float. Read: f4, f8, u1, i4,
  * i8, little-endian. Format: numpy.lib.format, versions 1 to 3. */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <endian.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Input bytes of the readers: a mapping when the file is plain, memory when it is gzip or a stream. Guesses
  * the format from the bytes. */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * dimensions as big-endian 32-bit numbers, then the elements, big-endian, the last dimension fastest. The
  * first dimension counts samples, the others are the features of a sample, so bytes are used as they lie in
  * the file. Also holds what both array formats (IDX, NPY) check. Format: http://yann.lecun.com/exdb/mnist/ */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* From a source's name to a data set: named sets, folders of IDX files, single files of any known format,
  * streams. This file decides what to read; the readers read. */
-#include "host/io/data.h"
+#include "host/data/data.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 typedef struct path_buffer {
     char text[PATH_MAX];

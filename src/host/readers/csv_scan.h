@@ -2,7 +2,7 @@
 #ifndef AM_CSV_SCAN_H
 #define AM_CSV_SCAN_H
 
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 /** A place in the text. Copy it to come back later. */
 typedef struct am_csv_scan {

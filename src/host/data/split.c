@@ -2,13 +2,13 @@
  *
  * The shuffle draws from Philox 4x32-10 keyed by the seed with counters of its own stream, so the split
  * depends on the seed and the labels alone, on every machine. */
-#include "host/io/data.h"
+#include "host/data/data.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <Random123/philox.h>
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 /* Counter word that keeps this stream apart from every other use of the seed. "SPLT". */
 static const uint32_t split_stream = 0x53504C54u;

@@ -1,7 +1,7 @@
 /* CSV as in RFC 4180, more tolerant: separators comma, semicolon or tab; CRLF or LF; spaces around fields;
  * blank lines; a byte order mark. A field in double quotes may hold separators, newlines and doubled quotes.
  */
-#include "host/io/csv_scan.h"
+#include "host/readers/csv_scan.h"
 
 #include <stdlib.h>
 #include <string.h>

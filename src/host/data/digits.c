@@ -2,11 +2,11 @@
  * (UCI, E. Alpaydin and C. Kaynak, CC BY 4.0, https://doi.org/10.24432/C50P49). Always there, so that altmin
  * does something useful without files or network. The first 1,437 samples are the train part and the last 360
  * the test part, in the order in which scikit-learn ships them. */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include "host/io/digits_table.h"
+#include "host/data/digits_table.h"
 
 enum { N_TRAIN = 1437 };
 

@@ -5,7 +5,7 @@
  * that interval round to the same float, that float is the answer. The rest (exact ties, extreme exponents,
  * about one in 10^7 of the others) goes to strtof in the C locale. No result depends on the process's locale.
  */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <float.h>
 #include <locale.h>

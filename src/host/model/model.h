@@ -10,7 +10,7 @@
 
 #include "altmin/altmin.h"
 #include "base/status.h"
-#include "host/io/data.h"
+#include "host/data/data.h"
 #include "host/train/settings.h"
 
 #define AM_MAX_LAYERS (AM_MAX_HIDDEN + 1)

@@ -3,7 +3,7 @@
  * Layout: uint64 n (little-endian), n bytes of JSON
  *   {"__metadata__": {key: text}, name: {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ...},
  * then the tensors' bytes; offsets count from the end of the header. */
-#include "host/io/safetensors.h"
+#include "host/model/safetensors.h"
 
 #include <math.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* CSV and TSV: one sample per record, one column the label, the others features. Decides whether the first
  * record is a header and which column is the label, then reads numbers. Scanning is csv_scan.c. */
-#include "host/io/csv_scan.h"
+#include "host/readers/csv_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

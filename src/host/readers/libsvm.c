@@ -3,7 +3,7 @@
  * Read into compressed sparse columns; when more than a third of the entries are there, the dense form is no
  * larger and is used instead. Zeros that are written out are not stored. Format:
  * https://www.csie.ntu.edu.tw/~cjlin/libsvm/ */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <stdio.h>
 #include <stdlib.h>

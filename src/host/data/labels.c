@@ -4,13 +4,13 @@
  * be needed, its value. Unless the task is given: real numbers mean regression; integers or words with at
  * most 1000 distinct values mean classes; more distinct integers mean regression, more distinct words are an
  * error (an identifier column). Classes are sorted by value when all are numbers, else bytewise. */
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "host/io/words.h"
+#include "host/data/words.h"
 
 enum { TASK_AUTO = -1, TASK_CLASSES = 0, TASK_REGRESSION = 1, TASK_UNLABELLED = 2 };
 enum { MAX_AUTO_CLASSES = 1000, MAX_NAME_BYTES = 1000 };

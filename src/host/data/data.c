@@ -1,6 +1,6 @@
 /* Life of a data set: creation, ownership of its memory, fingerprint, and the public altmin_data functions.
  * Where the samples come from is open.c and the readers; what is done to them is split.c and scale.c. */
-#include "host/io/data.h"
+#include "host/data/data.h"
 
 #include <endian.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "host/io/file.h"
-#include "host/io/readers.h"
+#include "host/readers/readers.h"
 #include "host/train/settings.h"
 
 /* A block of memory or, when n_mapped > 0, a mapping. */
