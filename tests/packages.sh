@@ -4,6 +4,7 @@
 
 altmin_build_packages="gcc libc6-dev cmake ninja-build libopenblas-openmp-dev libcjson-dev zlib1g-dev librandom123-dev"
 altmin_test_packages="libcmocka-dev python3 pkg-config g++ git"
+altmin_fuzz_packages="clang libclang-rt-dev libomp-dev"
 
 # Those of the packages $@ that are not installed.
 altmin_missing() {

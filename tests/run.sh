@@ -65,6 +65,8 @@ run_fuzzers() {
 
 # shellcheck disable=SC2086  # lists of words
 [ "$install" = no ] || altmin_install $altmin_build_packages $altmin_test_packages
+# shellcheck disable=SC2086
+[ "$install" = no ] || [ "$fuzz_s" = 0 ] || altmin_install $altmin_fuzz_packages
 mkdir -p build
 check_format
 [ "$sanitizers" = no ] || build_and_test debug -LE 'install|timing'
