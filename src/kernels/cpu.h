@@ -1,5 +1,5 @@
-/* What the files of the cpu backend share: cpu.c (life, products, small systems, the table), cpu_map.c
- * (elementwise passes and row sums) and cpu_columns.c (softmax and its prox). */
+/* What the files of the cpu backend share: cpu.c (life, products, small systems, the table), cpu_product.c (dense products),
+ * cpu_map.c (elementwise passes and row sums), cpu_columns.c (softmax) and cpu_prox.c (its prox). */
 #ifndef AM_CPU_H
 #define AM_CPU_H
 

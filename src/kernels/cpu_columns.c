@@ -1,5 +1,5 @@
-/* Column ops of the cpu backend: softmax cross-entropy of the forward pass and its prox, shared out over
- * columns. Partial sums belong to blocks of columns of fixed size and are added in block order: same bits for
+/* Column ops of the cpu backend: softmax cross-entropy and its gradient, shared out over columns (its prox is in
+ * cpu_prox.c). Partial sums belong to blocks of columns of fixed size and are added in block order: same bits for
  * every number of threads. */
 #include "kernels/cpu.h"
 
@@ -82,51 +82,4 @@ void am_cpu_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *i
 #pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
     for (size_t j = 0; j < dst.cols; j++)
         memcpy(dst.data + j * dst.rows, src.data + (size_t)index[j] * src.rows, dst.rows * sizeof(float));
-}
-
-/* ----------------------------------------------------------------------------------------- output step */
-
-/* One column: z in/out, sums added to part[3]; work: 5 n floats. */
-static void prox_column(size_t n, double rho, const float *p, const float *b, size_t y, float *z, float *work,
-                        double *part)
-{
-    float *m = work, *old = work + n;
-    for (size_t i = 0; i < n; i++) {
-        m[i] = p[i] + b[i];
-        old[i] = z[i];
-    }
-    part[0] += am_prox_softmax(n, rho, m, y, z, work + 2 * n);
-    for (size_t i = 0; i < n; i++) {
-        part[1] += ((double)z[i] - (double)m[i]) * ((double)z[i] - (double)m[i]);
-        part[2] += ((double)z[i] - (double)old[i]) * ((double)z[i] - (double)old[i]);
-    }
-}
-
-void am_cpu_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
-                         const am_slot *sum, am_mat row_sum)
-{
-    const size_t n = z.rows, step = block_columns(n), n_blocks = (z.cols + step - 1) / step;
-    const size_t n_column = (5 * n + 1) / 2; /* doubles of scratch per thread */
-    const int n_threads = am_cpu_threads(ctx, 64 * am_mat_len(z));
-    double *slot = am_host(ctx)->slot, *work = am_host_work(ctx, 3 * n_blocks + (size_t)n_threads * n_column);
-    if (!work) return;
-    double *part = work, *scratch = work + 3 * n_blocks;
-    const double weight = slot[rho];
-#pragma omp parallel for schedule(static, 1) num_threads(n_threads) if (n_threads > 1)
-    for (int t = 0; t < n_threads; t++) {
-        float *mine = (float *)(void *)(scratch + (size_t)t * n_column);
-        for (size_t block = (size_t)t; block < n_blocks; block += (size_t)n_threads) {
-            const size_t end = (block + 1) * step < z.cols ? (block + 1) * step : z.cols;
-            double here[3] = {0};
-            for (size_t j = block * step; j < end; j++)
-                prox_column(n, weight, p.data + j * n, b.data, (size_t)label[j], z.data + j * n, mine, here);
-            for (int k = 0; k < 3; k++) part[3 * block + (size_t)k] = here[k];
-        }
-    }
-    for (int k = 0; k < 3; k++) {
-        double total = 0.0;
-        for (size_t block = 0; block < n_blocks; block++) total += part[3 * block + (size_t)k];
-        if (sum[k] != AM_NO_SLOT) slot[sum[k]] = total;
-    }
-    if (row_sum.data) am_cpu_row_sum(ctx, row_sum, z);
 }
