@@ -74,8 +74,13 @@ check_format
 build_and_test release
 
 echo
-[ "$sanitizers" = no ] || echo "sanitizers: $(grep 'tests passed' build/debug.ctest.log)"
+# Names of the tests that failed in a build.
+failures() { grep -E '^[[:space:]]*[0-9]+ - .*\(' "build/$1.ctest.log" || true; }
+if [ "$sanitizers" = yes ]; then
+    failures debug
+    echo "sanitizers: $(grep 'tests passed' build/debug.ctest.log)"
+fi
+failures release
 [ -z "$failed" ] || echo "failed:$failed"
-grep -E '^ *[0-9]+ - .*(Failed|Timeout|Not Run|Exception)' build/release.ctest.log || true
 grep 'tests passed' build/release.ctest.log
 [ -z "$failed" ]
