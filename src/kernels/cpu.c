@@ -1,10 +1,9 @@
-/* The cpu backend: ref's table with the entries that cost time overridden by OpenBLAS, LAPACK and OpenMP
- * loops. Here: life of a context, products and small systems; elementwise passes are in cpu_map.c, column ops
- * in cpu_columns.c.
+/* The cpu backend: ref's table with the entries that cost time overridden by OpenBLAS, LAPACK and OpenMP loops. Here:
+ * life of a context, sparse products and small systems; dense products are in cpu_product.c, elementwise passes in
+ * cpu_map.c, column ops in cpu_columns.c and cpu_prox.c.
  *
- * One thread pool: OpenBLAS must be its OpenMP build, so that BLAS and altmin's loops share OpenMP's threads,
- * and BLAS is never called inside a parallel region. Loops of our own give the same bits for every number of
- * threads. */
+ * One thread pool, OpenMP's: OpenBLAS runs each call on the thread that makes it. Work is cut by shape, never by the
+ * number of threads, and partial sums are added in a fixed order: the same bits for every --threads. */
 #include "kernels/cpu.h"
 
 #include <cblas.h>
