@@ -69,7 +69,7 @@ run_fuzzers() {
 [ "$install" = no ] || [ "$fuzz_s" = 0 ] || altmin_install $altmin_fuzz_packages
 mkdir -p build
 check_format
-[ "$sanitizers" = no ] || build_and_test debug -LE 'install|timing'
+[ "$sanitizers" = no ] || build_and_test debug -LE 'install|timing|slow'
 [ "$fuzz_s" = 0 ] || run_fuzzers
 build_and_test release
 

@@ -145,7 +145,10 @@ AM_FN float am_act_upper(int act, float t)
     }
 }
 
-AM_FN float am_clip(float x, float lo, float hi) { return x < lo ? lo : (x > hi ? hi : x); }
+AM_FN float am_clip(float x, float lo, float hi)
+{
+    return x < lo ? lo : (x > hi ? hi : x);
+}
 
 /* -------------------------------------------------------------------------------------------- elementwise maps */
 
@@ -238,7 +241,8 @@ AM_MAP_FN(box_z)
     const float m = x[0] + r;
     const float lo = am_act_lower(act, x[1] - c[0]), hi = am_act_upper(act, x[1] + c[0]);
     const float plus = am_clip(m, lo, hi), over = c[1] * (plus - x[2]);
-    const float z = over != 0.0f ? am_clip(plus + over, lo, hi) : plus; /* lo > hi: clipping twice would switch ends */
+    const float z =
+        over != 0.0f ? am_clip(plus + over, lo, hi) : plus; /* lo > hi: clipping twice would switch ends */
     const float e = z - m, d = z - x[2];
     y[0] = z;
     s[0] = e * e;
@@ -509,7 +513,7 @@ AM_MAP_FN(dual)
     X(INERTIA_LENGTH, inertia_length, 2)                                                                     \
     X(MAJORISER, majoriser, 3)                                                                               \
     X(SAFE_INVERSE, safe_inverse, 2)                                                                         \
-    X(BACKTRACKING_A, backtracking_a, 3)                                                                         \
+    X(BACKTRACKING_A, backtracking_a, 3)                                                                     \
     X(COSINE, cosine, 3)                                                                                     \
     X(ADAM_RATE, adam_rate, 3)                                                                               \
     X(ADAM_SCALE, adam_scale, 2)
@@ -518,14 +522,32 @@ AM_MAP_FN(dual)
 typedef enum am_scalar_id { AM_SCALARS(AM_ENUM_SCALAR) AM_N_SCALARS } am_scalar_id;
 #undef AM_ENUM_SCALAR
 
-AM_FN double am_scalar_set(const double *x) { return x[0]; }
-AM_FN double am_scalar_add(const double *x) { return x[0] + x[1]; }
-AM_FN double am_scalar_mul(const double *x) { return x[0] * x[1]; }
-AM_FN double am_scalar_max(const double *x) { return x[0] > x[1] ? x[0] : x[1]; }
+AM_FN double am_scalar_set(const double *x)
+{
+    return x[0];
+}
+AM_FN double am_scalar_add(const double *x)
+{
+    return x[0] + x[1];
+}
+AM_FN double am_scalar_mul(const double *x)
+{
+    return x[0] * x[1];
+}
+AM_FN double am_scalar_max(const double *x)
+{
+    return x[0] > x[1] ? x[0] : x[1];
+}
 /* s_{k+1} = (1 + sqrt(1 + 4 s_k^2))/2. x = s_k. [mDLAM, acceleration] */
-AM_FN double am_scalar_nesterov_s(const double *x) { return 0.5 * (1.0 + sqrt(1.0 + 4.0 * x[0] * x[0])); }
+AM_FN double am_scalar_nesterov_s(const double *x)
+{
+    return 0.5 * (1.0 + sqrt(1.0 + 4.0 * x[0] * x[0]));
+}
 /* w_k = (s_k - 1)/s_{k+1}. x = s_k, s_{k+1}. */
-AM_FN double am_scalar_nesterov_w(const double *x) { return (x[0] - 1.0) / x[1]; }
+AM_FN double am_scalar_nesterov_w(const double *x)
+{
+    return (x[0] - 1.0) / x[1];
+}
 /* eps <- max(eps factor, floor), never upwards. x = eps, factor, floor. */
 AM_FN double am_scalar_decay(const double *x)
 {
@@ -548,7 +570,10 @@ AM_FN double am_scalar_backtracking(const double *x)
     return 1.0 / theta;
 }
 /* phi(W+E) - phi(W) = <G_W, E> + rho/2 <E A, E> + mu/2 ||E||^2, free of cancellation. x = the three sums, rho, mu. */
-AM_FN double am_scalar_change_w(const double *x) { return x[0] + 0.5 * (x[3] * x[1] + x[4] * x[2]); }
+AM_FN double am_scalar_change_w(const double *x)
+{
+    return x[0] + 0.5 * (x[3] * x[1] + x[4] * x[2]);
+}
 /* The same in sample form: rho (<R, E a> + 1/2 ||E a||^2) + mu (<W, E> + 1/2 ||E||^2).
  * x = <R, E a>, ||E a||^2, <W, E>, ||E||^2, rho, mu. */
 AM_FN double am_scalar_change_w_sample(const double *x)
@@ -562,7 +587,10 @@ AM_FN double am_scalar_change_a(const double *x)
     return x[0] + 0.5 * (x[4] > 0.0 ? x[1] / x[4] : 0.0) - 0.5 * x[3] * x[3] * x[2];
 }
 /* 1 when x is not strictly negative (NaN included): the guard fires. */
-AM_FN double am_scalar_not_decreased(const double *x) { return x[0] < 0.0 ? 0.0 : 1.0; }
+AM_FN double am_scalar_not_decreased(const double *x)
+{
+    return x[0] < 0.0 ? 0.0 : 1.0;
+}
 /* rho/tau as published: tau = 1, 2, 4, ... until tau >= rho margin lambda_max(W'W), which admits every step.
  * x = lambda_max(W'W), margin, rho. */
 AM_FN double am_scalar_backtracking_a(const double *x)
@@ -572,7 +600,10 @@ AM_FN double am_scalar_backtracking_a(const double *x)
     return x[2] / tau;
 }
 /* 1/(margin x), 0 for x = 0. x = value, margin. */
-AM_FN double am_scalar_safe_inverse(const double *x) { return x[0] > 0.0 ? 1.0 / (x[0] * x[1]) : 0.0; }
+AM_FN double am_scalar_safe_inverse(const double *x)
+{
+    return x[0] > 0.0 ? 1.0 / (x[0] * x[1]) : 0.0;
+}
 
 /* Learning rate that falls as half a cosine from x0 at step 1 to 0 after the last. x = rate, step (1, 2, ...), steps. */
 AM_FN double am_scalar_cosine(const double *x)
@@ -581,17 +612,32 @@ AM_FN double am_scalar_cosine(const double *x)
     return done < 1.0 ? 0.5 * x[0] * (1.0 + cos(3.14159265358979323846 * done)) : 0.0;
 }
 /* rate/(1 - b1^t): Adam's rate with the correction of the first moment. x = rate, b1, t. */
-AM_FN double am_scalar_adam_rate(const double *x) { return x[0] / (1.0 - pow(x[1], x[2])); }
+AM_FN double am_scalar_adam_rate(const double *x)
+{
+    return x[0] / (1.0 - pow(x[1], x[2]));
+}
 /* 1/sqrt(1 - b2^t): the correction of the second moment's root. x = b2, t. */
-AM_FN double am_scalar_adam_scale(const double *x) { return 1.0 / sqrt(1.0 - pow(x[0], x[1])); }
+AM_FN double am_scalar_adam_scale(const double *x)
+{
+    return 1.0 / sqrt(1.0 - pow(x[0], x[1]));
+}
 
 /* Coefficient of D = W - W_prev in a whole TIAM weight step: (1 + p3) (p1 + mu (p2 - p1)/theta), theta including mu.
  * x = p1, p2, p3, mu, 1/theta. [TIAM, prox of the ridge; derived] */
-AM_FN double am_scalar_inertia_reach(const double *x) { return (1.0 + x[2]) * (x[0] + x[3] * (x[1] - x[0]) * x[4]); }
+AM_FN double am_scalar_inertia_reach(const double *x)
+{
+    return (1.0 + x[2]) * (x[0] + x[3] * (x[1] - x[0]) * x[4]);
+}
 /* Coefficient of -G in the same step: (1 + p3)/theta. x = p3, 1/theta. */
-AM_FN double am_scalar_inertia_length(const double *x) { return (1.0 + x[0]) * x[1]; }
+AM_FN double am_scalar_inertia_length(const double *x)
+{
+    return (1.0 + x[0]) * x[1];
+}
 /* 1/tau of a prox-linear a step, relative to the weight of R: tau = margin lambda_max(W'W) + k. x = lambda, margin, k. */
-AM_FN double am_scalar_majoriser(const double *x) { return 1.0 / (x[0] * x[1] + x[2]); }
+AM_FN double am_scalar_majoriser(const double *x)
+{
+    return 1.0 / (x[0] * x[1] + x[2]);
+}
 
 /* ------------------------------------------------------------------------------------------------ column formulas */
 
@@ -626,8 +672,8 @@ AM_FN double am_softmax_gradient(size_t n, const float *p, const float *r, size_
 }
 
 /** Objective of the cross-entropy prox along z + t d: lse(z + t d) - (z + t d)_y + rho/2 ||z + t d - m||^2. */
-AM_FN double am_prox_softmax_value(size_t n, double rho, const float *m, size_t y, const float *z, const float *d,
-                                   float t, float *trial)
+AM_FN double am_prox_softmax_value(size_t n, double rho, const float *m, size_t y, const float *z,
+                                   const float *d, float t, float *trial)
 {
     double quad = 0.0;
     for (size_t i = 0; i < n; i++) {
@@ -645,8 +691,8 @@ AM_FN double am_prox_softmax_value(size_t n, double rho, const float *m, size_t 
 
 /* Newton direction d at z with softmax weights p. Returns its range max d - min d; *moved receives the largest
  * |d_i|/(1 + |z_i|). The label's gradient is written -(sum of the other weights): 1 - p_y would lose all digits. */
-AM_FN float am_prox_softmax_direction(size_t n, double rho, const float *m, size_t y, const float *z, const float *p,
-                                      float *d, float *moved)
+AM_FN float am_prox_softmax_direction(size_t n, double rho, const float *m, size_t y, const float *z,
+                                      const float *p, float *d, float *moved)
 {
     double others = 0.0, pu = 0.0, one_minus_pv = 0.0;
     for (size_t i = 0; i < n; i++) others += i == y ? 0.0 : (double)p[i];

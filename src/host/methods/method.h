@@ -22,7 +22,8 @@ typedef struct am_measures {
     double objective; /* F, a sum over samples */
     double eps;       /* relaxation used in the sweep; NaN for methods without one */
     size_t n_guarded; /* block updates redone by the guard in this sweep */
-    double gradient;  /* norm of a subgradient of F at the end of the sweep; stays NaN where a method gives none */
+    double
+        gradient; /* norm of a subgradient of F at the end of the sweep; stays NaN where a method gives none */
     am_layer_measures layer[AM_MAX_HIDDEN + 2]; /* 1..L */
 } am_measures;
 

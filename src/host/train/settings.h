@@ -9,7 +9,7 @@
 #include "altmin/altmin.h"
 #include "base/status.h"
 
-#define AM_MAX_HIDDEN 256
+#define AM_MAX_HIDDEN   256
 #define AM_MAX_SETTINGS 96 /* rows of the table */
 
 typedef struct am_widths {
@@ -48,16 +48,16 @@ struct altmin_settings {
     double eps_start, eps_factor, eps_floor; /* relaxation schedule: eps <- max(eps*factor, floor) */
     size_t eps_restart;                      /* sweeps; 0: off. Every so often eps <- eps_again */
     double eps_again;
-    int preset;             /* am_preset: values of settings that were not given */
-    double mu_per_sample;   /* added to mu, times the number of training samples */
-    double loss_weight;     /* c in c R(z_L; y) */
-    size_t relift;          /* sweeps between re-lifts; 0: off */
-    double p1, p2, p3;      /* tiam */
-    int guard;              /* tiam: 0, 1 */
-    double gamma;           /* bcd: penalty on a - h(z) */
-    double nu;              /* dladmm: penalty of the hidden layers */
+    int preset;                              /* am_preset: values of settings that were not given */
+    double mu_per_sample;                    /* added to mu, times the number of training samples */
+    double loss_weight;                      /* c in c R(z_L; y) */
+    size_t relift;                           /* sweeps between re-lifts; 0: off */
+    double p1, p2, p3;                       /* tiam */
+    int guard;                               /* tiam: 0, 1 */
+    double gamma;                            /* bcd: penalty on a - h(z) */
+    double nu;                               /* dladmm: penalty of the hidden layers */
     double prox_w, prox_z, prox_a, prox_out; /* bcd: weights of ||change||^2/2 */
-    size_t penalty_every;   /* dladmm: sweeps between rises of the penalties; 0: off */
+    size_t penalty_every;                    /* dladmm: sweeps between rises of the penalties; 0: off */
     double rho_factor, nu_factor;
     /* gradient methods */
     size_t batch;                  /* samples per step; 0: all */
@@ -77,8 +77,8 @@ struct altmin_settings {
     int backend;    /* am_backend_kind: auto, ref, cpu, cuda */
     size_t threads; /* 0: all */
     int gram;       /* am_gram_rule: auto, syrk, gemm */
-    int precision; /* am_precision: auto, fp32, tf32, bf16 */
-    int launch;    /* am_launch: graph, stream, sync */
+    int precision;  /* am_precision: auto, fp32, tf32, bf16 */
+    int launch;     /* am_launch: graph, stream, sync */
 
     /* not a row of the table: 1 for each row that was set since altmin_settings_new; presets leave those alone */
     unsigned char given[AM_MAX_SETTINGS];

@@ -253,9 +253,10 @@ static const am_setting table[] = {
      .fallback = "default",
      .choices = preset_names,
      .group = "Method",
-     .help = "what settings that are not given become; default: the table's values and what the method needs; "
-             "paper: its published values; best: what gave the best accuracy here, with re-lift, which gives up "
-             "monotone descent"},
+     .help =
+         "what settings that are not given become; default: the table's values and what the method needs; "
+         "paper: its published values; best: what gave the best accuracy here, with re-lift, which gives up "
+         "monotone descent"},
     {.name = "mu-per-sample",
      .type = AM_SET_REAL,
      .offset = FIELD(mu_per_sample),
@@ -263,7 +264,8 @@ static const am_setting table[] = {
      .min = 0,
      .max = NO_LIMIT,
      .group = "Method",
-     .help = "added to --mu, times the number of training samples, so that one value suits small and large data"},
+     .help =
+         "added to --mu, times the number of training samples, so that one value suits small and large data"},
     {.name = "loss-weight",
      .type = AM_SET_REAL,
      .offset = FIELD(loss_weight),

@@ -163,7 +163,8 @@ am_activation_slots am_activation_slots_new(am_ctx *ctx);
 
 /** One activation block at work: layer l seen from layer l + 1. The result goes over a_prev. */
 typedef struct am_activation_step {
-    am_scalar_id rule; /* rho/tau: AM_SCALAR_SAFE_INVERSE (1/lambda) or, as published, AM_SCALAR_BACKTRACKING_A */
+    am_scalar_id
+        rule; /* rho/tau: AM_SCALAR_SAFE_INVERSE (1/lambda) or, as published, AM_SCALAR_BACKTRACKING_A */
     int act, accelerate, guard;
     const am_inertia *inertia; /* NULL: p1 = p2 = slot momentum, p3 = 0 */
     int n_power;               /* power iterations on W'W from the warm vector v */

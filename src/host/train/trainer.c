@@ -111,7 +111,8 @@ static altmin_error plan_all(altmin_trainer *t, altmin_status *st)
     if (t->part_test.n > most) most = t->part_test.n;
     am_evaluator_plan(&t->evaluator, t->ctx, &t->net, most, plan);
     t->settings->mu += t->settings->mu_per_sample * (double)t->part_train.n;
-    t->settings->mu_per_sample = 0.0; /* resolved: a log or model that is used as a config says what was done */
+    t->settings->mu_per_sample =
+        0.0; /* resolved: a log or model that is used as a config says what was done */
     const am_problem problem = {t->ctx, t->settings, &t->net, &t->train};
     return t->method->prepare(&t->state, &problem, plan, st);
 }
