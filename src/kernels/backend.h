@@ -205,7 +205,8 @@ void am_fill(am_ctx *ctx, am_mat dst, float value);
 
 /* ------------------------------------------------------------------------------------------------ products */
 
-/** C <- alpha op(A) op(B) + beta C; op is the transpose where ta, tb are 1. With beta = 0 C is not read. */
+/** C <- alpha op(A) op(B) + beta C; op is the transpose where ta, tb are 1. With beta = 0 C is not read. An
+ * inner dimension of 0 is legal with beta 0 or 1. */
 void am_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
 /** G <- A A' (ta = 0) or A'A (ta = 1): the full symmetric matrix, both triangles, exactly symmetric. */
 void am_gram(am_ctx *ctx, am_mat g, am_mat a, int ta);

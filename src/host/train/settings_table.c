@@ -255,8 +255,8 @@ static const am_setting table[] = {
      .group = "Method",
      .help =
          "what settings that are not given become; default: the table's values and what the method needs; "
-         "paper: its published values; best: what gave the best accuracy here, with re-lift, which gives up "
-         "monotone descent"},
+         "paper: its published values; best: with re-lift and restarts, which give up "
+         "monotone descent for accuracy; not searched for systematically yet"},
     {.name = "mu-per-sample",
      .type = AM_SET_REAL,
      .offset = FIELD(mu_per_sample),
