@@ -291,7 +291,8 @@ void am_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int
     if (m == 0 || n == 0) return;
     if (k == 0) {
         if (beta == 0.0f) am_fill(ctx, c, 0.0f);
-        shape_ok(ctx, beta == 0.0f || beta == 1.0f, "gemm with inner dimension 0 and beta not 0 or 1", c, a, b);
+        shape_ok(ctx, beta == 0.0f || beta == 1.0f, "gemm with inner dimension 0 and beta not 0 or 1", c, a,
+                 b);
         return;
     }
     const double t = now_s();
