@@ -56,8 +56,8 @@ AM_FN float am_expf(float x)
 {
     int32_t n;
     const float p = am_expm1_small(am_exp_reduce(x, &n)) + 1.0f;
-    const int32_t half = n / 2; /* in two factors: 2^n alone may be no normal number */
-    const float y = p * am_power_of_two(half) * am_power_of_two(n - half);
+    const int32_t first = n / 2; /* in two factors: 2^n alone may be no normal number */
+    const float y = p * am_power_of_two(first) * am_power_of_two(n - first);
     return x == x ? y : x;
 }
 
@@ -66,8 +66,8 @@ AM_FN float am_expm1f(float x)
 {
     int32_t n;
     const float p = am_expm1_small(am_exp_reduce(x, &n));
-    const int32_t half = n / 2;
-    const float s1 = am_power_of_two(half), s2 = am_power_of_two(n - half), s = s1 * s2;
+    const int32_t first = n / 2;
+    const float s1 = am_power_of_two(first), s2 = am_power_of_two(n - first), s = s1 * s2;
     const float y = n >= 127 ? (p + 1.0f) * s1 * s2 : s * p + (s - 1.0f);
     return x == x ? y : x;
 }
