@@ -524,6 +524,11 @@ void am_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *a
     if (!failed(ctx)) ctx->ops->branch(ctx, condition, body, arg);
 }
 
+void am_lanes(am_ctx *ctx, size_t n, void (*task)(am_ctx *lane, size_t i, void *arg), void *arg)
+{
+    for (size_t i = 0; i < n; i++) task(ctx, i, arg);
+}
+
 int am_sweep_begin(am_ctx *ctx, uint64_t key)
 {
     return failed(ctx) ? 0 : ctx->ops->sweep_begin(ctx, key);

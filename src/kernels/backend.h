@@ -271,6 +271,13 @@ altmin_error am_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value, 
  *  body may be recorded without being run, so it must only issue ops. */
 void am_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *arg), void *arg);
 
+/** Run task(lane, i, arg) for i = 0..n-1, the tasks possibly at the same time, and return when all are issued (on the host
+ *  backends: done). Tasks must not read what another one writes: neither matrices nor slots. A task issues its ops on the
+ *  `lane` it is given, never on ctx. The bits are those of running the tasks one after the other on ctx: on cpu a lane is
+ *  one thread with one BLAS thread, on cuda a stream that starts after what ctx has issued and that ctx waits for. The
+ *  error kept is that of the lowest task that failed. Tasks cannot begin sweeps or call am_lanes themselves. */
+void am_lanes(am_ctx *ctx, size_t n, void (*task)(am_ctx *lane, size_t i, void *arg), void *arg);
+
 /** Begin a sweep. `key` names everything the host decides about what is launched (buffer parity, schedule). Returns 1 when
  *  the caller must issue the sweep's ops, 0 when a recording under the same key is replayed instead. */
 int am_sweep_begin(am_ctx *ctx, uint64_t key);

@@ -10,7 +10,18 @@
 
 typedef enum am_loss { AM_LOSS_AUTO, AM_LOSS_CROSS_ENTROPY, AM_LOSS_SQUARED } am_loss;
 
+/** What a layer does with z_l = W_l a_{l-1} + b_l. */
+typedef enum am_layer_kind {
+    AM_LAYER_PLAIN,  /* a_l = h(z_l) */
+    AM_LAYER_INPUT,  /* a_l = z_l: the input map of a residual network */
+    AM_LAYER_BLOCK,  /* a_l = a_{l-1} + h(z_l): a residual block, width[l] = width[l-1] */
+    AM_LAYER_OUTPUT, /* z_L alone */
+} am_layer_kind;
+
+/** A residual network (Xu, Li, Xing 2023/2025) is a row of blocks of one width d, with an input map as layer 1 when the
+ *  data have another width, and the output layer L: widths d, d, .., d, outputs or features, d, .., d, outputs. */
 typedef struct am_net {
+    am_arch arch;
     size_t n_layers;                 /* L: weight layers */
     size_t width[AM_MAX_HIDDEN + 2]; /* width[0] features ... width[L] outputs */
     int act;                         /* am_act of hidden layers */
@@ -21,6 +32,14 @@ typedef struct am_net {
 /** Names as settings and model files spell them. */
 const char *am_act_name(int act);
 const char *am_loss_name(am_loss loss);
+
+/** Kind of layer l = 1..L; follows from arch and widths alone. */
+static inline am_layer_kind am_net_kind(const am_net *net, size_t l)
+{
+    if (l == net->n_layers) return AM_LAYER_OUTPUT;
+    if (net->arch == AM_ARCH_MLP) return AM_LAYER_PLAIN;
+    return net->width[l] == net->width[l - 1] ? AM_LAYER_BLOCK : AM_LAYER_INPUT;
+}
 
 /** Largest of width[first..L]. */
 size_t am_net_max_width(const am_net *net, size_t first);

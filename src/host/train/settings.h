@@ -17,6 +17,7 @@ typedef struct am_widths {
     size_t width[AM_MAX_HIDDEN];
 } am_widths;
 
+typedef enum am_arch { AM_ARCH_MLP, AM_ARCH_RESNET } am_arch;
 typedef enum am_accel { AM_ACCEL_NESTEROV_GUARDED, AM_ACCEL_NESTEROV, AM_ACCEL_NONE } am_accel;
 typedef enum am_step_rule { AM_STEP_CAUCHY, AM_STEP_BACKTRACKING, AM_STEP_EXACT } am_step_rule;
 typedef enum am_init { AM_INIT_HE, AM_INIT_PAPER } am_init;
@@ -33,6 +34,7 @@ struct altmin_settings {
     double valid_fraction; /* share of training data held out for validation */
     int scaling;           /* am_scaling */
     /* network */
+    int arch;          /* am_arch */
     am_widths hidden;  /* widths of hidden layers; n = 0: a linear model */
     int activation;    /* am_act */
     int loss;          /* am_loss: auto, cross-entropy, squared */

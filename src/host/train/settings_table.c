@@ -24,6 +24,7 @@ static const char *const scaling_names[] = {"auto", "none", "unit", "standardise
 #define NAME_ONLY(id, name) name,
 static const char *const activation_names[] = {AM_ACTIVATIONS(NAME_ONLY) NULL};
 #undef NAME_ONLY
+static const char *const arch_names[] = {"mlp", "resnet", NULL};
 static const char *const loss_names[] = {"auto", "cross-entropy", "squared", NULL};
 static const char *const init_names[] = {"he", "paper", NULL};
 static const char *const schedule_names[] = {"cosine", "constant", NULL};
@@ -97,6 +98,15 @@ static const am_setting table[] = {
              "standardise for real numbers, none for sparse data"},
 
     /* ---- Network ---- */
+    {.name = "arch",
+     .type = AM_SET_CHOICE,
+     .offset = FIELD(arch),
+     .fallback = "mlp",
+     .choices = arch_names,
+     .group = "Network",
+     .help = "mlp: a = h(W a + b) layer by layer; resnet: residual blocks a = a + h(W a + b) of equal width, "
+             "after a "
+             "linear input map when the data have another width, before a linear output layer"},
     {.name = "hidden",
      .type = AM_SET_WIDTHS,
      .offset = FIELD(hidden),
