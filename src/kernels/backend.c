@@ -108,18 +108,16 @@ static double count(am_ctx *ctx, am_op op, double start_s, double flops, double 
 
 static void count_product(am_ctx *ctx, am_product_stat shape)
 {
-    if (ctx->profile_paused) return;
     for (size_t i = 0; i < ctx->n_products; i++) {
         am_product_stat *p = &ctx->product[i];
         if (p->op == shape.op && p->ta == shape.ta && p->tb == shape.tb && p->m == shape.m &&
             p->n == shape.n && p->k == shape.k) {
-            p->n_calls++;
+            p->n_calls += shape.n_calls;
             p->time_s += shape.time_s;
             return;
         }
     }
     if (ctx->n_products == AM_MAX_PRODUCT_STATS) return;
-    shape.n_calls = 1;
     ctx->product[ctx->n_products++] = shape;
 }
 
@@ -299,7 +297,7 @@ void am_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int
     ctx->ops->gemm(ctx, c, alpha, a, ta, b, tb, beta);
     const double bytes = mat_bytes(a) + mat_bytes(b) + mat_bytes(c) * (beta == 0.0f ? 1.0 : 2.0);
     const double spent = count(ctx, AM_OP_GEMM, t, 2.0 * (double)m * (double)n * (double)k, bytes);
-    count_product(ctx, (am_product_stat){AM_OP_GEMM, ta, tb, m, n, k, 0, spent});
+    if (!ctx->profile_paused) count_product(ctx, (am_product_stat){AM_OP_GEMM, ta, tb, m, n, k, 1, spent});
 }
 
 void am_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
@@ -315,7 +313,7 @@ void am_gram(am_ctx *ctx, am_mat g, am_mat a, int ta)
     ctx->ops->gram(ctx, g, a, ta);
     const double spent =
         count(ctx, AM_OP_GRAM, t, (double)d * (double)(d + 1) * (double)k, mat_bytes(a) + mat_bytes(g));
-    count_product(ctx, (am_product_stat){AM_OP_GRAM, ta, !ta, d, d, k, 0, spent});
+    if (!ctx->profile_paused) count_product(ctx, (am_product_stat){AM_OP_GRAM, ta, !ta, d, d, k, 1, spent});
 }
 
 void am_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx)
@@ -380,6 +378,26 @@ void am_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_step
     ctx->ops->norm2(ctx, out, w, v, u, n_steps);
     count(ctx, AM_OP_NORM, t, 4.0 * (double)n_steps * (double)w.rows * (double)w.cols,
           2.0 * n_steps * mat_bytes(w));
+}
+
+void am_eigh(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a)
+{
+    const size_t d = a.rows;
+    const int fits =
+        a.cols == d && values.rows == d && values.cols == 1 && vectors.rows == d && vectors.cols == d;
+    if (failed(ctx) || !shape_ok(ctx, fits, "eigh", values, vectors, a) || d == 0) return;
+    const double t = now_s();
+    ctx->ops->eigh(ctx, values, vectors, a);
+    count(ctx, AM_OP_EIGH, t, 9.0 * (double)d * (double)d * (double)d, 2.0 * mat_bytes(a));
+}
+
+void am_orthonormalise(am_ctx *ctx, am_mat v)
+{
+    const int fits = v.cols <= v.rows && v.cols <= AM_MAX_BASIS;
+    if (failed(ctx) || !shape_ok(ctx, fits, "orthonormalise", v, v, v) || am_mat_len(v) == 0) return;
+    const double t = now_s();
+    ctx->ops->orthonormalise(ctx, v);
+    count(ctx, AM_OP_BASIS, t, 4.0 * (double)v.rows * (double)v.cols * (double)v.cols, 2.0 * mat_bytes(v));
 }
 
 /* ---------------------------------------------------------------------------------------------- elementwise */
@@ -475,6 +493,30 @@ void am_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index
     count(ctx, AM_OP_GATHER, t, 0.0, 2.0 * mat_bytes(dst) + 4.0 * (double)dst.cols);
 }
 
+void am_gather_columns_u8(am_ctx *ctx, am_mat dst, const uint8_t *src, const int32_t *index, am_mat shift,
+                          am_mat factor)
+{
+    const int fits = shift.rows == dst.rows && shift.cols == 1 && factor.rows == dst.rows && factor.cols == 1;
+    if (failed(ctx) || !shape_ok(ctx, fits, "gather_columns_u8", dst, shift, factor) || am_mat_len(dst) == 0)
+        return;
+    const double t = now_s();
+    ctx->ops->gather_columns_u8(ctx, dst, src, index, shift, factor);
+    count(ctx, AM_OP_GATHER, t, 0.0, 1.25 * mat_bytes(dst) + 4.0 * (double)dst.cols);
+}
+
+void am_thin(am_ctx *ctx, int32_t *index, am_slot count_slot, am_mat r, am_slot bt, uint64_t seed,
+             am_slot counter)
+{
+    if (failed(ctx) || !shape_ok(ctx, r.rows > 0 || r.cols == 0, "thin", r, r, r)) return;
+    if (r.cols == 0) {
+        am_slot_set(ctx, count_slot, 0.0);
+        return;
+    }
+    const double t = now_s();
+    ctx->ops->thin(ctx, index, count_slot, r, bt, seed, counter);
+    count(ctx, AM_OP_THIN, t, 0.0, 1.5 * mat_bytes(r));
+}
+
 void am_prox_softmax_columns(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                              const am_slot sum[3], am_mat row_sum)
 {
@@ -524,10 +566,50 @@ void am_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *a
     if (!failed(ctx)) ctx->ops->branch(ctx, condition, body, arg);
 }
 
-void am_lanes(am_ctx *ctx, size_t n, void (*task)(am_ctx *lane, size_t i, void *arg), void *arg)
+/* ---------------------------------------------------------------------------------------------- lanes */
+
+void am_lanes_in_turn(am_ctx *ctx, size_t n, am_task *task, void *arg)
 {
-    for (size_t i = 0; i < n; i++) task(ctx, i, arg);
+    for (size_t i = 0; i < n && !failed(ctx); i++) task(ctx, i, arg);
 }
+
+void am_lane_start(am_ctx *lane, const am_ctx *ctx)
+{
+    memcpy(lane->label, ctx->label, sizeof lane->label);
+    lane->status = (altmin_status){0};
+    lane->n_slots = ctx->n_slots;
+    lane->profile_paused = ctx->profile_paused;
+    lane->n_jitter = 0;
+    lane->is_lane = 1;
+    am_profile_reset(lane);
+}
+
+void am_lane_join(am_ctx *ctx, const am_ctx *lane)
+{
+    ctx->n_jitter += lane->n_jitter;
+    for (int i = 0; i < AM_N_OPS; i++) {
+        ctx->stat[i].n_calls += lane->stat[i].n_calls;
+        ctx->stat[i].time_s += lane->stat[i].time_s;
+        ctx->stat[i].flops += lane->stat[i].flops;
+        ctx->stat[i].n_bytes += lane->stat[i].n_bytes;
+    }
+    for (size_t i = 0; i < lane->n_products; i++) count_product(ctx, lane->product[i]);
+}
+
+void am_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg)
+{
+    char label[sizeof ctx->label]; /* the tasks' labels are theirs */
+    memcpy(label, ctx->label, sizeof label);
+    if (failed(ctx)) return;
+    if (n < 2 || ctx->is_lane)
+        am_lanes_in_turn(ctx, n, task, arg);
+    else
+        ctx->ops->lanes(ctx, n, task, arg);
+    memcpy(ctx->label, label, sizeof label);
+}
+
+/* ---------------------------------------------------------------------------------------------- sweeps */
+
 
 int am_sweep_begin(am_ctx *ctx, uint64_t key)
 {

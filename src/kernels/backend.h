@@ -50,10 +50,13 @@ typedef struct am_map_args {
     X(CHOLESKY, "cholesky")                                                                                  \
     X(SOLVE, "solve")                                                                                        \
     X(NORM, "norm")                                                                                          \
+    X(EIGH, "eigh")                                                                                          \
+    X(BASIS, "orthonormalise")                                                                               \
     X(MAP, "map")                                                                                            \
     X(ROW_SUM, "row_sum")                                                                                    \
     X(SOFTMAX, "softmax")                                                                                    \
     X(GATHER, "gather")                                                                                      \
+    X(THIN, "thin")                                                                                          \
     X(PROX, "prox")                                                                                          \
     X(SCALAR, "scalar")
 #define AM_ENUM_OP(ID, name) AM_OP_##ID,
@@ -99,6 +102,9 @@ typedef struct am_open_options {
     am_launch launch;
 } am_open_options;
 
+/** Task i of am_lanes. */
+typedef void am_task(am_ctx *lane, size_t i, void *arg);
+
 /** The table. The doc comment of each entry's meaning is at the am_* function of the same name below; an
  *  implementation may assume that shapes are checked, that matrices are not empty and that no error is pending. */
 typedef struct am_ops {
@@ -122,6 +128,8 @@ typedef struct am_ops {
     void (*cholesky)(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge);
     void (*solve_right)(am_ctx *ctx, am_mat b, am_mat factor);
     void (*norm2)(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_steps);
+    void (*eigh)(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a);
+    void (*orthonormalise)(am_ctx *ctx, am_mat v);
     void (*map)(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);
     void (*row_sum)(am_ctx *ctx, am_mat v, am_mat x);
     void (*softmax_loss)(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_mat b,
@@ -129,12 +137,17 @@ typedef struct am_ops {
     void (*softmax_residual)(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
                              const int32_t *label, float scale);
     void (*gather_columns)(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
+    void (*gather_columns_u8)(am_ctx *ctx, am_mat dst, const uint8_t *src, const int32_t *index, am_mat shift,
+                              am_mat factor);
+    void (*thin)(am_ctx *ctx, int32_t *index, am_slot count, am_mat r, am_slot bt, uint64_t seed,
+                 am_slot counter);
     void (*prox_softmax)(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                          const am_slot *sum, am_mat row_sum);
     void (*scalar)(am_ctx *ctx, am_slot out, am_scalar_id id, const am_slot *in);
     void (*slots_write)(am_ctx *ctx, am_slot first, size_t n, const double *value);
     void (*slots_read)(am_ctx *ctx, am_slot first, size_t n, double *value);
     void (*branch)(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *arg), void *arg);
+    void (*lanes)(am_ctx *ctx, size_t n, am_task *task, void *arg);
     int (*sweep_begin)(am_ctx *ctx, uint64_t key);
     void (*sweep_end)(am_ctx *ctx, uint64_t key);
 } am_ops;
@@ -155,6 +168,7 @@ struct am_ctx {
     am_product_stat product[AM_MAX_PRODUCT_STATS];
     size_t n_products;
     int profile_paused; /* 1: ops are not counted (evaluation between sweeps) */
+    int is_lane;        /* 1: lent to tasks by am_lanes; am_lanes itself then runs in turn */
     void *impl;
 };
 
@@ -232,6 +246,22 @@ void am_solve_right(am_ctx *ctx, am_mat b, am_mat factor);
  *  when v is warm. v (W.cols x 1) in: start (not zero), out: the iterate; u (W.rows x 1): scratch. W = 0 gives 0. */
 void am_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_steps);
 
+/** Eigenvalues and orthonormal eigenvectors of a symmetric matrix: A = V diag(w) V', w descending, computed in double and
+ *  delivered as floats. A d x d (its lower triangle is read), values d x 1, vectors d x d, column i for w_i; vectors may be
+ *  A. Of every column the entry largest in size (the first of equals) is positive; inside a cluster of equal eigenvalues
+ *  the vectors are any basis. The k leading vectors are am_mat_cols(vectors, 0, k). Not inside a sweep. A matrix that is
+ *  not finite is a sticky ALTMIN_ERR_NUMERIC. */
+void am_eigh(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a);
+/** Most columns of am_orthonormalise. */
+#define AM_MAX_BASIS   64
+#define AM_BASIS_LEAST 1e-6 /* part of a column that must lie outside the span of those before it */
+/** V <- Q of the thin QR factorization V = Q R with a positive diagonal of R: Gram-Schmidt in double, every column twice.
+ *  V d x q, q <= AM_MAX_BASIS, q <= d. A column that is not finite, or whose part outside the span of those before it is
+ *  below 1e-6 of it, is replaced: by the first of the unit vectors e_j, e_{j+1}, .. (cyclic; j its number) of which at least
+ *  half the average share (d - j)/d of the squared length lies outside the span, made orthonormal. So V is orthonormal
+ *  whatever came in, and an iteration V <- orthonormalise(A V) never loses a direction for good. */
+void am_orthonormalise(am_ctx *ctx, am_mat v);
+
 /* ------------------------------------------------------------------------------------------------ elementwise */
 
 /** Run map `id` of formulas.h over all elements; `act` is the activation for maps that use one. See am_map_args. */
@@ -250,8 +280,26 @@ void am_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p, am_
 void am_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
                          const int32_t *label, float scale);
 /** dst(:, j) <- src(:, index[j]) for the dst.cols entries of index (backend memory, each below src.cols), bit by bit:
- *  also right for int32 labels seen as a 1 x n matrix. */
+ *  also right for int32 labels seen as a 1 x n matrix. A negative entry gives a column of zeros. */
 void am_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
+/** dst(:, j) <- (src(:, index[j]) - shift) * factor from bytes in backend memory, in one pass: the bits of am_upload_u8
+ *  followed by am_gather_columns. src: dst.rows x n bytes, column-major; index: dst.cols entries below n, in backend
+ *  memory, or NULL for columns 0, 1, ..; shift, factor: dst.rows x 1. */
+void am_gather_columns_u8(am_ctx *ctx, am_mat dst, const uint8_t *src, const int32_t *index, am_mat shift,
+                          am_mat factor);
+/** Unbiased choice of the columns of r that matter: with |r_j|_1 the sum of sizes of column j and b the slot bt,
+ *      p_j = clamp(|r_j|_1 / (2 b), 0.02, 1),  kept when u_j < p_j,  r_j <- r_j / p_j where kept,
+ *  u_j uniform in [0, 1), the same on every backend: am_random_uniform(seed, slot counter, j) (formulas/random.h; counter a
+ *  whole number below 2^32). index[0..count) <- the kept columns, ascending, the rest of its r.cols entries -1; slot count
+ *  <- their number. A column that is not finite is kept as it is. r: rows x m, in and out (columns that are not kept stay
+ *  as they were); index: m entries in backend memory. [METHODS.md 8, thinning]
+ *
+ *  Use, in a sweep whose shapes are fixed: compact by am_gather_columns(dst, src, index) into dst of capacity cols = m/4,
+ *  m/2 or m, one set per capacity, chosen by am_branch on AM_SCALAR_WITHIN of count (lower, upper] =
+ *  (-1, m/4], (m/4, m/2], (m/2, m]: exactly one holds. Columns past the count are zero, so every product over columns
+ *  (r a', W'r, r r') is exactly that of the kept columns. The buffers of all three may be one memory. */
+void am_thin(am_ctx *ctx, int32_t *index, am_slot count, am_mat r, am_slot bt, uint64_t seed,
+             am_slot counter);
 /** Output z step for cross-entropy, per column: z <- argmin lse(z) - z_label + rho/2 ||z - (p + b)||^2 from z.
  *  sum: three slots (AM_NO_SLOT to drop) for sum of lse(z) - z_label, ||z - m||^2, ||z - z_old||^2.
  *  row_sum: optional (rows x 1 or empty), row sums of the new z. */
@@ -275,8 +323,9 @@ void am_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *a
  *  backends: done). Tasks must not read what another one writes: neither matrices nor slots. A task issues its ops on the
  *  `lane` it is given, never on ctx. The bits are those of running the tasks one after the other on ctx: on cpu a lane is
  *  one thread with one BLAS thread, on cuda a stream that starts after what ctx has issued and that ctx waits for. The
- *  error kept is that of the lowest task that failed. Tasks cannot begin sweeps or call am_lanes themselves. */
-void am_lanes(am_ctx *ctx, size_t n, void (*task)(am_ctx *lane, size_t i, void *arg), void *arg);
+ *  error kept is that of the lowest task that failed. A task only issues ops (am_branch too): it begins no sweep, takes
+ *  neither memory nor slots, reads nothing back. am_lanes called from a task runs its tasks in turn. */
+void am_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg);
 
 /** Begin a sweep. `key` names everything the host decides about what is launched (buffer parity, schedule). Returns 1 when
  *  the caller must issue the sweep's ops, 0 when a recording under the same key is replayed instead. */
@@ -288,6 +337,13 @@ void am_sweep_end(am_ctx *ctx, uint64_t key);
 
 extern const am_ops am_ops_ref, am_ops_cpu;
 extern const am_ops am_ops_cuda; /* in builds with ALTMIN_HAVE_CUDA */
+/** The table entry `lanes` of backends that have one lane: all tasks in turn on ctx. */
+void am_lanes_in_turn(am_ctx *ctx, size_t n, am_task *task, void *arg);
+/** Make a lane ready for the tasks of one am_lanes: it takes ctx's label and number of slots, and has counted nothing yet.
+ *  Its ops, impl and n_threads are the table's business. */
+void am_lane_start(am_ctx *lane, const am_ctx *ctx);
+/** Add what the lane has counted to ctx. */
+void am_lane_join(am_ctx *ctx, const am_ctx *lane);
 /** Number of inputs of a scalar formula; number of inputs, outputs, ... of a map. */
 int am_scalar_n_in(am_scalar_id id);
 typedef struct am_map_signature {

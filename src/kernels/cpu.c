@@ -1,6 +1,6 @@
 /* The cpu backend: ref's table with the entries that cost time overridden by OpenBLAS, LAPACK and OpenMP loops. Here:
  * life of a context, sparse products and small systems; dense products are in cpu_product.c, elementwise passes in
- * cpu_map.c, column ops in cpu_columns.c and cpu_prox.c.
+ * cpu_map.c, column ops in cpu_columns.c and cpu_prox.c, lanes in cpu_lanes.c.
  *
  * One thread pool, OpenMP's: OpenBLAS runs each call on the thread that makes it. Work is cut by shape, never by the
  * number of threads, and partial sums are added in a fixed order: the same bits for every --threads. */
@@ -282,9 +282,8 @@ static size_t machine_processors(void)
 
 static altmin_error cpu_open(am_ctx *ctx, const am_open_options *opt, altmin_status *st)
 {
-    am_cpu_state *state = calloc(1, sizeof *state);
-    if (!state) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the cpu backend");
-    ctx->impl = state;
+    if (am_host_open(ctx, sizeof(am_cpu_state), st)) return st ? st->code : ALTMIN_ERR_MEMORY;
+    am_cpu_state *state = state_of(ctx);
     ctx->n_threads = opt->n_threads ? opt->n_threads : default_threads();
     if (ctx->n_threads > INT_MAX / 2)
         return am_fail(st, ALTMIN_ERR_USAGE, "%zu threads are too many", ctx->n_threads);
@@ -300,8 +299,8 @@ static altmin_error cpu_open(am_ctx *ctx, const am_open_options *opt, altmin_sta
 
 static void cpu_close(am_ctx *ctx)
 {
-    if (ctx->impl) free(am_host(ctx)->work);
-    free(ctx->impl);
+    if (ctx->impl) am_cpu_lanes_close(state_of(ctx));
+    am_host_close(ctx);
 }
 
 const am_ops am_ops_cpu = {
@@ -323,16 +322,21 @@ const am_ops am_ops_cpu = {
     .cholesky = cpu_cholesky,
     .solve_right = cpu_solve_right,
     .norm2 = cpu_norm2,
+    .eigh = am_ref_eigh,
+    .orthonormalise = am_ref_orthonormalise,
     .map = am_cpu_map,
     .row_sum = am_cpu_row_sum,
     .softmax_loss = am_cpu_softmax_loss,
     .softmax_residual = am_cpu_softmax_residual,
-    .gather_columns = am_cpu_gather_columns,
+    .gather_columns = am_ref_gather_columns,
+    .gather_columns_u8 = am_ref_gather_columns_u8,
+    .thin = am_ref_thin,
     .prox_softmax = am_cpu_prox_softmax,
     .scalar = am_ref_scalar,
     .slots_write = am_ref_slots_write,
     .slots_read = am_ref_slots_read,
     .branch = am_ref_branch,
+    .lanes = am_cpu_lanes,
     .sweep_begin = am_ref_sweep_begin,
     .sweep_end = am_ref_sweep_end,
 };

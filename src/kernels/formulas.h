@@ -11,6 +11,7 @@
 #include "kernels/formulas/activations.h"
 #include "kernels/formulas/columns.h"
 #include "kernels/formulas/maps.h"
+#include "kernels/formulas/random.h"
 #include "kernels/formulas/scalars.h"
 
 #endif

@@ -10,20 +10,29 @@
 
 /* ---------------------------------------------------------------------------------------------- memory */
 
+altmin_error am_host_open(am_ctx *ctx, size_t n_bytes, altmin_status *st)
+{
+    ctx->impl = calloc(1, n_bytes);
+    if (ctx->impl) am_host(ctx)->slot = calloc(AM_MAX_SLOTS, sizeof(double));
+    if (ctx->impl && am_host(ctx)->slot) return ALTMIN_OK;
+    return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the %s backend", ctx->ops->name);
+}
+
+void am_host_close(am_ctx *ctx)
+{
+    if (!ctx->impl) return;
+    free(am_host(ctx)->slot);
+    free(am_host(ctx)->work);
+    free(ctx->impl);
+}
+
 static altmin_error ref_open(am_ctx *ctx, const am_open_options *opt, altmin_status *st)
 {
     (void)opt;
-    ctx->impl = calloc(1, sizeof(am_host_state));
-    if (!ctx->impl) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the ref backend");
+    if (am_host_open(ctx, sizeof(am_host_state), st)) return st ? st->code : ALTMIN_ERR_MEMORY;
     ctx->n_threads = 1;
     memcpy(ctx->detail, "naive loops", 12);
     return ALTMIN_OK;
-}
-
-static void ref_close(am_ctx *ctx)
-{
-    if (ctx->impl) free(am_host(ctx)->work);
-    free(ctx->impl);
 }
 
 double *am_host_work(am_ctx *ctx, size_t n)
@@ -345,13 +354,6 @@ static void ref_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, a
     if (n_correct != AM_NO_SLOT) am_host(ctx)->slot[n_correct] = hits;
 }
 
-static void ref_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index)
-{
-    (void)ctx;
-    for (size_t j = 0; j < dst.cols; j++)
-        memcpy(dst.data + j * dst.rows, src.data + (size_t)index[j] * src.rows, dst.rows * sizeof(float));
-}
-
 static void ref_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                              const am_slot *sum, am_mat row_sum)
 {
@@ -415,7 +417,7 @@ void am_ref_sweep_end(am_ctx *ctx, uint64_t key)
 const am_ops am_ops_ref = {
     .name = "ref",
     .open = ref_open,
-    .close = ref_close,
+    .close = am_host_close,
     .alloc = am_ref_alloc,
     .release = am_ref_release,
     .free_bytes = am_ref_free_bytes,
@@ -431,16 +433,21 @@ const am_ops am_ops_ref = {
     .cholesky = am_ref_cholesky,
     .solve_right = ref_solve_right,
     .norm2 = ref_norm2,
+    .eigh = am_ref_eigh,
+    .orthonormalise = am_ref_orthonormalise,
     .map = ref_map,
     .row_sum = ref_row_sum,
     .softmax_loss = ref_softmax_loss,
     .softmax_residual = ref_softmax_residual,
-    .gather_columns = ref_gather_columns,
+    .gather_columns = am_ref_gather_columns,
+    .gather_columns_u8 = am_ref_gather_columns_u8,
+    .thin = am_ref_thin,
     .prox_softmax = ref_prox_softmax,
     .scalar = am_ref_scalar,
     .slots_write = am_ref_slots_write,
     .slots_read = am_ref_slots_read,
     .branch = am_ref_branch,
+    .lanes = am_lanes_in_turn,
     .sweep_begin = am_ref_sweep_begin,
     .sweep_end = am_ref_sweep_end,
 };

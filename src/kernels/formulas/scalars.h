@@ -28,7 +28,8 @@
     X(BACKTRACKING_A, backtracking_a, 3)                                                                     \
     X(COSINE, cosine, 3)                                                                                     \
     X(ADAM_RATE, adam_rate, 3)                                                                               \
-    X(ADAM_SCALE, adam_scale, 2)
+    X(ADAM_SCALE, adam_scale, 2)                                                                             \
+    X(WITHIN, within, 3)
 
 #define AM_ENUM_SCALAR(ID, name, n_in) AM_SCALAR_##ID,
 typedef enum am_scalar_id { AM_SCALARS(AM_ENUM_SCALAR) AM_N_SCALARS } am_scalar_id;
@@ -132,6 +133,12 @@ AM_FN double am_scalar_adam_rate(const double *x)
 AM_FN double am_scalar_adam_scale(const double *x)
 {
     return 1.0 / sqrt(1.0 - pow(x[0], x[1]));
+}
+
+/* 1 when x0 lies in (x1, x2], else 0 (NaN: 0): which of several sizes a count needs. x = value, lower, upper. */
+AM_FN double am_scalar_within(const double *x)
+{
+    return x[0] > x[1] && x[0] <= x[2] ? 1.0 : 0.0;
 }
 
 /* Coefficient of D = W - W_prev in a whole TIAM weight step: (1 + p3) (p1 + mu (p2 - p1)/theta), theta including mu.
