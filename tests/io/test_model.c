@@ -509,7 +509,7 @@ static void test_header_edits(void **state)
          "too long"},
         {"\"version\":", "\"v\":", "'version' is missing"},
         {"\"version\":\"0", "\"version\":\"0000000000000000", "too long"},
-        {"\"arch\":\"mlp\"", "\"arch\":\"resnet\"", "'resnet'"},
+        {"\"arch\":\"mlp\"", "\"arch\":\"cnn\"", "'cnn'"},
         {"\"arch\":", "\"a\":", "'arch' is missing"},
         {"\"activation\":\"tanh\"", "\"activation\":\"tan\"", "'tan'"},
         {"\"activation\":\"tanh\"", "\"activation\":\"\"", "activation"},

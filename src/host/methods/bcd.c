@@ -154,6 +154,7 @@ static const char *const best[] = {"step",          "exact", "rho",         "1",
 
 const am_method am_method_bcd = {
     .name = "bcd",
+    .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "block coordinate descent, three-splitting, exact blocks (Zeng, Lau, Lin, Yao 2019)",
     .preset = {paper, paper, best},
     .check = bcd_check,

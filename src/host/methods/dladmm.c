@@ -244,6 +244,7 @@ static const char *const best[] = {
 
 const am_method am_method_dladmm = {
     .name = "dladmm",
+    .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "deep learning ADMM, backward and forward, multiplier at the output (Wang, Yu, Chen, Zhao 2019)",
     .preset = {paper, paper, best},
     .check = dladmm_check,

@@ -438,6 +438,7 @@ static const char *const adam_preset[] = {"init", "he", "batch", "250", "rate", 
 
 const am_method am_method_sgd = {
     .name = "sgd",
+    .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "stochastic gradient descent with momentum, by back-propagation (baseline)",
     .preset = {sgd_preset, sgd_preset, sgd_preset},
     .check = gradient_check,
@@ -453,6 +454,7 @@ const am_method am_method_sgd = {
 
 const am_method am_method_adam = {
     .name = "adam",
+    .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "Adam (Kingma, Ba 2015), by back-propagation (baseline)",
     .preset = {adam_preset, adam_preset, adam_preset},
     .check = gradient_check,

@@ -33,6 +33,7 @@ static const char *const best[] = {"eps-restart", "20", "relift", "20", NULL};
 
 const am_method am_method_mdlam = {
     .name = "mdlam",
+    .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "monotone alternating minimisation under inequality constraints (Wang, Li, Zhao 2022)",
     .preset = {NULL, paper, best},
     .check = mdlam_check,

@@ -34,9 +34,12 @@ typedef struct am_problem {
     const am_samples *train;
 } am_problem;
 
+#define AM_TRAINS(arch) (1u << (arch))
+
 typedef struct am_method {
     const char *name;
     const char *title; /* one line for help */
+    unsigned archs; /* AM_TRAINS of each architecture it trains; others are refused before check is asked */
     /** Values of settings that were not given, as NULL-terminated name, value pairs by am_preset; NULL: the
      * table's own. */
     const char *const *preset[AM_N_PRESETS];

@@ -30,6 +30,7 @@ static const char *const best[] = {"eps-restart", "20", "relift", "20", NULL};
 
 const am_method am_method_tiam = {
     .name = "tiam",
+    .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "triple-inertial alternating minimisation on mDLAM's problem (Yan, Xu, Wang, Peng 2025)",
     .preset = {NULL, NULL, best},
     .check = tiam_check,

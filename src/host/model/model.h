@@ -20,7 +20,7 @@
 struct altmin_model {
     size_t n_layers;     /* L >= 1 */
     size_t *width;       /* L + 1: width[0] features ... width[L] outputs */
-    char arch[16];       /* "mlp" (the seam for "resnet") */
+    char arch[16];       /* "mlp", "resnet": am_net_kind says which layers are residual blocks */
     char activation[16]; /* name in AM_ACTIVATIONS, of every hidden layer */
     char loss[32];       /* "cross-entropy", "squared" */
     float **W, **b;

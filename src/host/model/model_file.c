@@ -8,6 +8,7 @@
 
 #include "host/io/json.h"
 #include "host/model/safetensors.h"
+#include "host/train/net.h"
 
 enum { max_settings_values = 65536, n_scaler_tensors = 2 };
 
@@ -27,15 +28,28 @@ static altmin_error check_choice(const char *setting, const char *value, const c
                    setting, value);
 }
 
+/* The architecture, and widths that it can have. */
+static altmin_error check_arch(const altmin_model *m, const char *name, altmin_status *st)
+{
+    int arch = AM_ARCH_MLP;
+    if (!am_setting_choice_value(am_setting_find("arch"), m->arch, &arch))
+        return am_fail(st, ALTMIN_ERR_FORMAT, "%s: arch '%s' is not known to altmin " ALTMIN_VERSION, name,
+                       m->arch);
+    am_net net = {.arch = (am_arch)arch, .n_layers = m->n_layers};
+    memcpy(net.width, m->width, (m->n_layers + 1) * sizeof net.width[0]);
+    const size_t l = am_net_misfit(&net);
+    if (!l) return ALTMIN_OK;
+    return am_fail(st, ALTMIN_ERR_FORMAT,
+                   "%s: layer %zu of a residual network must be a block, with as many outputs as inputs, not "
+                   "%zu x %zu",
+                   name, l, m->width[l], m->width[l - 1]);
+}
+
 /* The words and the class count; shapes are checked where they are made. */
 static altmin_error check_words(const altmin_model *m, const char *name, altmin_status *st)
 {
-    if (strcmp(m->arch, "mlp") != 0) {
-        return am_fail(st, ALTMIN_ERR_FORMAT,
-                       "%s: arch '%s' is not known to altmin " ALTMIN_VERSION "; it knows mlp", name,
-                       m->arch);
-    }
-    altmin_error code = check_choice("activation", m->activation, name, st);
+    altmin_error code = check_arch(m, name, st);
+    if (!code) code = check_choice("activation", m->activation, name, st);
     if (!code) code = check_choice("loss", m->loss, name, st);
     if (code) return code;
     if (m->n_classes == 0 && strcmp(m->loss, "cross-entropy") == 0) {

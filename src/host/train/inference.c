@@ -34,6 +34,10 @@ static altmin_error describe_net(am_inference *inf, altmin_status *st)
     net->n_layers = model->n_layers;
     memcpy(net->width, model->width, (model->n_layers + 1) * sizeof net->width[0]);
     net->n_classes = model->n_classes;
+    int arch = AM_ARCH_MLP;
+    if (!am_setting_choice_value(am_setting_find("arch"), model->arch, &arch))
+        return am_fail(st, ALTMIN_ERR_DATA, "the model's arch '%s' is not known", model->arch);
+    net->arch = (am_arch)arch;
     net->loss =
         strcmp(model->loss, am_loss_name(AM_LOSS_SQUARED)) == 0 ? AM_LOSS_SQUARED : AM_LOSS_CROSS_ENTROPY;
     for (net->act = 0; net->act < AM_N_ACTS; net->act++)

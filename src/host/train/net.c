@@ -14,6 +14,20 @@ const char *am_loss_name(am_loss loss)
     return names[loss];
 }
 
+const char *am_arch_name(am_arch arch)
+{
+    return am_setting_choice_name(am_setting_find("arch"), (int)arch);
+}
+
+size_t am_net_misfit(const am_net *net)
+{
+    const size_t last = net->n_layers;
+    if (net->arch != AM_ARCH_RESNET) return 0;
+    for (size_t l = 2; l < last; l++)
+        if (net->width[l] != net->width[l - 1]) return l;
+    return last > 1 && am_net_kind(net, last - 1) == AM_LAYER_BLOCK ? 0 : last;
+}
+
 size_t am_net_max_width(const am_net *net, size_t first)
 {
     size_t widest = 0;
@@ -67,8 +81,14 @@ am_mat am_forward(am_ctx *ctx, const am_net *net, const am_mat *w, const am_mat 
     for (size_t l = 1; l <= net->n_layers; l++) {
         p = (am_mat){buffer[l % 2].data, net->width[l], n};
         am_input_apply(ctx, p, 1.0f, w[l], &a, 0.0f);
-        if (l == net->n_layers) break;
-        am_map(ctx, AM_MAP_ACTIVATE, net->act, &(am_map_args){.out = {p}, .in = {p}, .row = b[l]});
+        const am_layer_kind kind = am_net_kind(net, l);
+        if (kind == AM_LAYER_PLAIN)
+            am_map(ctx, AM_MAP_ACTIVATE, net->act, &(am_map_args){.out = {p}, .in = {p}, .row = b[l]});
+        else if (kind == AM_LAYER_INPUT)
+            am_map(ctx, AM_MAP_ADD_ROW, 0, &(am_map_args){.out = {p}, .in = {p}, .row = b[l]});
+        else if (kind == AM_LAYER_BLOCK)
+            am_map(ctx, AM_MAP_RESIDUAL_BLOCK, net->act,
+                   &(am_map_args){.out = {p}, .in = {p, a.dense}, .row = b[l]});
         a = (am_input){.dense = p};
     }
     return p;

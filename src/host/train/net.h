@@ -32,6 +32,7 @@ typedef struct am_net {
 /** Names as settings and model files spell them. */
 const char *am_act_name(int act);
 const char *am_loss_name(am_loss loss);
+const char *am_arch_name(am_arch arch);
 
 /** Kind of layer l = 1..L; follows from arch and widths alone. */
 static inline am_layer_kind am_net_kind(const am_net *net, size_t l)
@@ -41,11 +42,16 @@ static inline am_layer_kind am_net_kind(const am_net *net, size_t l)
     return net->width[l] == net->width[l - 1] ? AM_LAYER_BLOCK : AM_LAYER_INPUT;
 }
 
+/** First layer at which the widths stop being a network of net->arch: every hidden layer of a residual network but an
+ *  input map is a block, and there is one at least. 0: they are one. */
+size_t am_net_misfit(const am_net *net);
+
 /** Largest of width[first..L]. */
 size_t am_net_max_width(const am_net *net, size_t first);
 size_t am_net_n_parameters(const am_net *net);
 
-/** The input of a layer: dense (features x n) or sparse, and its row sums. */
+/** The input of a layer: dense (features x n) or sparse, and its row sums. A block adds its input to something, so the
+ *  input of a block is dense. */
 typedef struct am_input {
     am_mat dense; /* used when sparse.start is NULL */
     am_csc sparse;

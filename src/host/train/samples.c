@@ -34,7 +34,7 @@ altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_
                              const char *name, altmin_status *st)
 {
     *samples = (am_samples){.n = part->n};
-    if (part->data->storage == AM_STORE_SPARSE)
+    if (part->data->storage == AM_STORE_SPARSE && am_net_kind(net, 1) != AM_LAYER_BLOCK)
         plan_sparse(samples, part, plan, name);
     else
         am_plan_mat(plan, name, &samples->x.dense, part->data->n_features, part->n);
@@ -155,8 +155,8 @@ altmin_error am_samples_upload(am_samples *samples, am_ctx *ctx, const am_part *
     altmin_error error =
         sum && sum_f ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu sums", d);
     if (!error)
-        error = part->data->storage == AM_STORE_SPARSE ? upload_sparse(samples, ctx, part, scaler, sum, st)
-                                                       : upload_dense(samples, ctx, part, scaler, sum, st);
+        error = am_input_is_sparse(&samples->x) ? upload_sparse(samples, ctx, part, scaler, sum, st)
+                                                : upload_dense(samples, ctx, part, scaler, sum, st);
     for (size_t i = 0; i < d && !error; i++) sum_f[i] = (float)sum[i];
     if (!error) am_upload(ctx, samples->x.sum, sum_f);
     if (!error) error = upload_target(samples, ctx, part, st);

@@ -108,6 +108,15 @@ static altmin_error set_choice(const am_setting *row, int *field, const char *te
                    list, nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
+/* "50" or "16x50": how many layers of which width. */
+static int parse_layers(const char *text, size_t n_text, uint64_t *count, uint64_t *width)
+{
+    const char *x = memchr(text, 'x', n_text);
+    if (!x) return parse_whole(text, n_text, width);
+    const size_t n_count = (size_t)(x - text);
+    return parse_whole(text, n_count, count) && *count > 0 && parse_whole(x + 1, n_text - n_count - 1, width);
+}
+
 static altmin_error set_widths(const am_setting *row, am_widths *field, const char *text, altmin_status *st)
 {
     am_widths widths = {0};
@@ -117,21 +126,21 @@ static altmin_error set_widths(const am_setting *row, am_widths *field, const ch
     }
     for (const char *at = text;;) {
         at += strspn(at, " ");
-        size_t n_word = strcspn(at, ","), n_digits = n_word;
-        while (n_digits > 0 && at[n_digits - 1] == ' ') n_digits--;
-        uint64_t width = 0;
-        if (!parse_whole(at, n_digits, &width) || !in_range(row, (double)width)) {
+        size_t n_word = strcspn(at, ","), n_used = n_word;
+        while (n_used > 0 && at[n_used - 1] == ' ') n_used--;
+        uint64_t count = 1, width = 0;
+        if (!parse_layers(at, n_used, &count, &width) || !in_range(row, (double)width)) {
             return am_fail(
                 st, ALTMIN_ERR_USAGE,
                 "setting '%s': '%.*s' is not a layer width; give whole numbers from 1 to 2147483648 "
-                "with commas between, like 1000,1000, or none",
-                row->name, n_digits < 80 ? (int)n_digits : 80, at);
+                "with commas between, like 1000,1000, 16x50 for sixteen layers of 50, or none",
+                row->name, n_used < 80 ? (int)n_used : 80, at);
         }
-        if (widths.n == AM_MAX_HIDDEN) {
+        if (count > AM_MAX_HIDDEN - widths.n) {
             return am_fail(st, ALTMIN_ERR_USAGE, "setting '%s': more than %d hidden layers", row->name,
                            AM_MAX_HIDDEN);
         }
-        widths.width[widths.n++] = (size_t)width;
+        while (count--) widths.width[widths.n++] = (size_t)width;
         if (at[n_word] == '\0') break;
         at += n_word + 1;
     }

@@ -16,7 +16,7 @@ static const char *kind_of_value(const am_setting *row)
     case AM_SET_COUNT:
     case AM_SET_SEED: return "N";
     case AM_SET_CHOICE: return "NAME";
-    case AM_SET_WIDTHS: return "N,N,...";
+    case AM_SET_WIDTHS: return "N,NxN,...";
     }
     return "";
 }

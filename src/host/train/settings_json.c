@@ -70,7 +70,7 @@ static const char *type_wanted(const am_setting *row)
     switch (row->type) {
     case AM_SET_TEXT: return row->unset ? "a string or null" : "a string";
     case AM_SET_CHOICE: return "a string";
-    case AM_SET_WIDTHS: return "an array of numbers, or a string like \"1000,1000\"";
+    case AM_SET_WIDTHS: return "an array of numbers, or a string like \"1000,1000\" or \"16x50\"";
     default: return "a number";
     }
 }

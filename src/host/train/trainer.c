@@ -3,6 +3,7 @@
 #include "host/train/trainer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,14 +35,70 @@ static altmin_error check_data(const altmin_data *train, const altmin_data *test
     return ALTMIN_OK;
 }
 
+/* "sgd, adam": the methods that train `arch`. */
+static void list_methods(am_arch arch, char *text, size_t room)
+{
+    const char *const *name = am_method_names();
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; name[i] && used < room; i++) {
+        if (!(am_method_at(i)->archs & AM_TRAINS(arch))) continue;
+        const int n = snprintf(text + used, room - used, "%s%s", used ? ", " : "", name[i]);
+        if (n > 0) used += (size_t)n;
+    }
+}
+
+static altmin_error check_arch(const am_method *method, am_arch arch, altmin_status *st)
+{
+    static const char *const what[] = {"plain networks", "residual networks"};
+    const am_arch other = arch == AM_ARCH_MLP ? AM_ARCH_RESNET : AM_ARCH_MLP;
+    char others[128];
+    if (method->archs & AM_TRAINS(arch)) return ALTMIN_OK;
+    list_methods(arch, others, sizeof others);
+    return am_fail(st, ALTMIN_ERR_USAGE,
+                   "method %s trains %s only (--arch %s); %s (--arch %s) need another --method: %s",
+                   method->name, what[other], am_arch_name(other), what[arch], am_arch_name(arch), others);
+}
+
+/* Widths of all layers. The blocks of a residual network take what they give, so data of another width need a linear
+ * input map before them: one more layer than --hidden counts. */
+static altmin_error resolve_widths(altmin_trainer *t, const altmin_data *train, altmin_status *st)
+{
+    const am_widths *hidden = &t->settings->hidden;
+    am_net *net = &t->net;
+    const int resnet = net->arch == AM_ARCH_RESNET;
+    if (resnet && !hidden->n)
+        return am_fail(
+            st, ALTMIN_ERR_USAGE,
+            "arch resnet needs at least one residual block, but hidden is none; give --hidden like "
+            "16x50, or --arch mlp for a linear model");
+    const size_t map = resnet && hidden->width[0] != train->n_features;
+    if (hidden->n + map > AM_MAX_HIDDEN)
+        return am_fail(
+            st, ALTMIN_ERR_USAGE,
+            "hidden: %zu residual blocks and the input map from %zu features to width %zu are more "
+            "than %d hidden layers",
+            hidden->n, train->n_features, hidden->width[0], AM_MAX_HIDDEN);
+    net->n_layers = hidden->n + map + 1;
+    net->width[0] = train->n_features;
+    if (map) net->width[1] = hidden->width[0];
+    memcpy(net->width + 1 + map, hidden->width, hidden->n * sizeof net->width[0]);
+    net->width[net->n_layers] = train->label ? train->n_classes : train->n_targets;
+    const size_t l = am_net_misfit(net);
+    if (l)
+        return am_fail(st, ALTMIN_ERR_USAGE,
+                       "arch resnet: all blocks have one width, but hidden has %zu after %zu; give --hidden "
+                       "like %zux%zu",
+                       net->width[l], net->width[l - 1], hidden->n, hidden->width[0]);
+    return ALTMIN_OK;
+}
+
 static altmin_error resolve_net(altmin_trainer *t, const altmin_data *train, altmin_status *st)
 {
     const altmin_settings *set = t->settings;
     am_net *net = &t->net;
-    net->n_layers = set->hidden.n + 1;
-    net->width[0] = train->n_features;
-    memcpy(net->width + 1, set->hidden.width, set->hidden.n * sizeof net->width[0]);
-    net->width[net->n_layers] = train->label ? train->n_classes : train->n_targets;
+    net->arch = (am_arch)set->arch;
+    if (check_arch(t->method, net->arch, st) || resolve_widths(t, train, st)) return st->code;
     net->n_classes = train->n_classes;
     net->act = set->activation;
     net->loss = (am_loss)set->loss;
@@ -145,6 +202,7 @@ static altmin_error new_model(altmin_trainer *t, const altmin_data *train, altmi
     if (am_model_new(&t->best, t->net.n_layers, t->net.width, st)) return st->code;
     altmin_model *m = t->best;
     if (train->label && am_model_set_classes(m, train->class_name, train->n_classes, st)) return st->code;
+    strncpy(m->arch, am_arch_name(t->net.arch), sizeof m->arch - 1);
     strncpy(m->activation, am_act_name(t->net.act), sizeof m->activation - 1);
     strncpy(m->loss, am_loss_name(t->net.loss), sizeof m->loss - 1);
     strncpy(m->method, t->method->name, sizeof m->method - 1);

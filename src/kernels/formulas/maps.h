@@ -17,6 +17,8 @@
 #define AM_MAPS(X)                                                                                           \
     X(LIFT, lift, 1, 1, 1, 0, 2, 0, 0)                                                                       \
     X(ACTIVATE, activate, 1, 1, 1, 0, 1, 0, 0)                                                               \
+    X(RESIDUAL_BLOCK, residual_block, 1, 2, 1, 0, 1, 0, 0)                                                   \
+    X(RESIDUAL_KEEP, residual_keep, 1, 2, 1, 0, 2, 0, 0)                                                     \
     X(ADD_ROW, add_row, 0, 1, 1, 0, 1, 0, 0)                                                                 \
     X(LINCOMB, lincomb, 0, 2, 0, 2, 1, 0, 0)                                                                 \
     X(DOT, dot, 0, 2, 0, 0, 0, 1, 0)                                                                         \
@@ -67,7 +69,20 @@ AM_MAP_FN(activate)
     AM_MAP_UNUSED;
     y[0] = am_act_h(act, x[0] + r);
 }
-/* z = p + r: the output layer's forward pass. */
+/* a = a_prev + h(p + r): the forward pass of a residual block with p = W a_prev, r = b. x = p, a_prev. */
+AM_MAP_FN(residual_block)
+{
+    AM_MAP_UNUSED;
+    y[0] = x[1] + am_act_h(act, x[0] + r);
+}
+/* The same with the branch kept: y = a, h(p + r). a - a_prev would give h back with the digits of a, not of h. */
+AM_MAP_FN(residual_keep)
+{
+    AM_MAP_UNUSED;
+    y[1] = am_act_h(act, x[0] + r);
+    y[0] = x[1] + y[1];
+}
+/* z = p + r: the forward pass of a layer without activation. */
 AM_MAP_FN(add_row)
 {
     AM_MAP_UNUSED;

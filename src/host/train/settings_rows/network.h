@@ -6,7 +6,9 @@ SETTING(.name = "arch", .type = AM_SET_CHOICE, .offset = FIELD(arch), .fallback 
             "after a linear input map when the data have another width, before a linear output layer")
 SETTING(.name = "hidden", .type = AM_SET_WIDTHS, .offset = FIELD(hidden), .fallback = "100,100", .min = 1,
         .max = 2147483648.0,
-        .help = "widths of the hidden layers, first to last, e.g. 1000,1000; none: a linear model")
+        .help =
+            "widths of the hidden layers, first to last, e.g. 1000,1000; 16x50: sixteen layers of 50; for "
+            "resnet the blocks, all of one width; none: a linear model")
 SETTING(.name = "activation", .type = AM_SET_CHOICE, .offset = FIELD(activation), .fallback = "relu",
         .choices = activation_names, .symbol = "h", .help = "activation of the hidden layers")
 SETTING(.name = "loss", .type = AM_SET_CHOICE, .offset = FIELD(loss), .fallback = "auto",
