@@ -12,6 +12,12 @@ int am_syntax_has_setting(const am_syntax *syntax, const char *name)
     return 0;
 }
 
+int am_args_has_setting(const am_args *args, const char *name)
+{
+    size_t n_rows;
+    return args->fixed[am_setting_find(name) - am_setting_table(&n_rows)];
+}
+
 static const char *nearest_option(const am_syntax *syntax, const char *name)
 {
     enum { MAX_WORDS = 128 };

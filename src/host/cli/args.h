@@ -48,6 +48,9 @@ typedef struct am_args {
 altmin_error am_args_parse(am_args *args, const am_syntax *syntax, int argc, char **argv, altmin_status *st);
 void am_args_free(am_args *args);
 
+/** 1 when the setting `name`, a row of the settings table, was given. */
+int am_args_has_setting(const am_args *args, const char *name);
+
 /** Is the row `name` of the settings table an option of this verb? */
 int am_syntax_has_setting(const am_syntax *syntax, const char *name);
 

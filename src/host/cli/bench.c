@@ -1,4 +1,4 @@
-/* `altmin bench ops` and `altmin bench sweep`: the verb and what both share; bench.h. */
+/* `altmin bench`: the verb and what its benchmarks share; bench.h. */
 #include "host/cli/bench.h"
 #include "host/cli/cli.h"
 
@@ -8,16 +8,19 @@
 #include <time.h>
 
 #include "host/io/file.h"
+#include "host/io/machine.h"
 
 /* ------------------------------------------------------------------------------------------- the verb */
 
 static int print_usage(FILE *out)
 {
     fprintf(out, "usage: altmin bench ops [options]\n"
-                 "       altmin bench sweep [options]\n\n"
-                 "  ops    measure every operation against this machine's product and copy rates\n"
-                 "  sweep  measure a method's sweep against the time of its products alone\n\n"
-                 "altmin bench ops --help and altmin bench sweep --help list the options.\n");
+                 "       altmin bench sweep [options]\n"
+                 "       altmin bench compare [options]\n\n"
+                 "  ops      measure every operation against this machine's product and copy rates\n"
+                 "  sweep    measure a method's sweep against the time of its products alone\n"
+                 "  compare  run the same problem on two backends: speed and agreement\n\n"
+                 "altmin bench ops --help and so on list the options.\n");
     return out == stdout ? am_cli_flush("bench") : AM_EXIT_USAGE;
 }
 
@@ -28,10 +31,11 @@ int am_cli_bench(int argc, char **argv)
     if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) return print_usage(stdout);
     if (strcmp(what, "ops") == 0) return am_bench_ops(argc - 1, argv + 1);
     if (strcmp(what, "sweep") == 0) return am_bench_sweep(argc - 1, argv + 1);
-    static const char *const names[] = {"ops", "sweep", NULL};
+    if (strcmp(what, "compare") == 0) return am_bench_compare(argc - 1, argv + 1);
+    static const char *const names[] = {"ops", "sweep", "compare", NULL};
     const char *nearest = am_nearest_word(what, names);
     fprintf(stderr, "altmin bench: there is no benchmark '%.60s'; %s%s\n", what,
-            nearest ? "did you mean " : "say ops or sweep", nearest ? nearest : "");
+            nearest ? "did you mean " : "say ops, sweep or compare", nearest ? nearest : "");
     return AM_EXIT_USAGE;
 }
 
@@ -125,14 +129,24 @@ altmin_error am_bench_ceilings_measure(am_ctx *ctx, am_bench_ceilings *ceilings,
 
 /* ------------------------------------------------------------------------------------------- JSON */
 
-cJSON *am_bench_json_header(const am_ctx *ctx, const char *bench)
+cJSON *am_bench_json_new(const char *bench)
 {
     struct utsname name;
+    char cpu[128];
     cJSON *root = cJSON_CreateObject();
     if (!root) return NULL;
+    am_machine_cpu(cpu, sizeof cpu);
     cJSON_AddStringToObject(root, "bench", bench);
     cJSON_AddStringToObject(root, "version", altmin_version());
     cJSON_AddStringToObject(root, "machine", uname(&name) == 0 ? name.machine : "unknown");
+    cJSON_AddStringToObject(root, "cpu", cpu);
+    return root;
+}
+
+cJSON *am_bench_json_header(const am_ctx *ctx, const char *bench)
+{
+    cJSON *root = am_bench_json_new(bench);
+    if (!root) return NULL;
     cJSON_AddStringToObject(root, "backend", ctx->ops->name);
     cJSON_AddStringToObject(root, "backend_detail", ctx->detail);
     cJSON_AddNumberToObject(root, "threads", (double)ctx->n_threads);

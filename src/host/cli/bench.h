@@ -1,14 +1,28 @@
-/* What the two benchmarks share: timing a case, the machine's ceilings, JSON files. */
+/* What the benchmarks share: data, timing a case, the machine's ceilings, JSON files. */
 #ifndef AM_BENCH_H
 #define AM_BENCH_H
 
 #include <cjson/cJSON.h>
 
-#include "host/train/settings.h"
+#include "host/cli/args.h"
+#include "host/data/data.h"
 #include "kernels/cases.h"
 
 int am_bench_ops(int argc, char **argv);
 int am_bench_sweep(int argc, char **argv);
+int am_bench_compare(int argc, char **argv);
+
+/** The option of those that train for data of a shape. */
+#define AM_BENCH_SHAPE_OPTION                                                                                \
+    {                                                                                                        \
+        0, "shape", "N,D,C",                                                                                 \
+            "make up N samples of D bytes in C classes instead of reading data [default 60000,784,10, the "  \
+            "shape of Fashion-MNIST, when --data is not given]"                                              \
+    }
+/** Open what --data names, with its test data unless test is NULL, or make up data of `shape` (NULL: the default). Made-up
+ * data have no test part. Both at once are a usage error. The data are the caller's, also after an error. */
+altmin_error am_bench_data(altmin_data **train, altmin_data **test, const am_args *args, const char *shape,
+                           altmin_status *st);
 
 /** Times of one case. */
 typedef struct am_bench_time {
@@ -28,7 +42,9 @@ typedef struct am_bench_ceilings {
 } am_bench_ceilings;
 altmin_error am_bench_ceilings_measure(am_ctx *ctx, am_bench_ceilings *ceilings, altmin_status *st);
 
-/** {"version", "machine", "backend", "backend_detail", "threads"}. NULL when memory is not there. */
+/** {"bench", "version", "machine", "cpu"}. NULL when memory is not there. */
+cJSON *am_bench_json_new(const char *bench);
+/** The same with "backend", "backend_detail", "threads". */
 cJSON *am_bench_json_header(const am_ctx *ctx, const char *bench);
 /** Write `root` to `path` in one step and delete it. NULL root: a memory error. */
 altmin_error am_bench_json_write(cJSON *root, const char *path, altmin_status *st);

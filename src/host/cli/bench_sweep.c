@@ -8,7 +8,6 @@
 #include "host/cli/bench.h"
 #include "host/cli/cli.h"
 #include "host/cli/help.h"
-#include "host/cli/source.h"
 #include "host/cli/table.h"
 
 #include <math.h>
@@ -22,10 +21,7 @@ enum { OPT_JSON, OPT_SHAPE };
 
 static const am_option options[] = {
     [OPT_JSON] = {0, "json", "FILE", "write the result as one JSON object"},
-    [OPT_SHAPE] = {0, "shape", "N,D,C",
-                   "make up N samples of D bytes in C classes instead of reading data [default 60000,784,10, "
-                   "the shape of "
-                   "Fashion-MNIST, when --data is not given]"},
+    [OPT_SHAPE] = AM_BENCH_SHAPE_OPTION,
 };
 
 static const am_syntax syntax = {
@@ -64,98 +60,6 @@ typedef struct job {
     am_bench_ceilings ceilings;
     double sweep_s, floor_s, strict_floor_s, equivalents;
 } job;
-
-/* ------------------------------------------------------------------------------------------- data */
-
-static uint64_t scramble(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-/* Bytes like those of a simple image set: a pattern per class, noise on it, about half of them zero. */
-static void make_up(uint8_t *x, int32_t *label, size_t n, size_t d, size_t n_classes)
-{
-    for (size_t j = 0; j < n; j++) {
-        label[j] = (int32_t)(scramble(j) % n_classes);
-        for (size_t i = 0; i < d; i++) {
-            const int pattern = (int)(scramble((uint64_t)label[j] * d + i) % 256) - 128;
-            const int noise = (int)(scramble(0x10000000000u + j * d + i) % 256) - 128;
-            const int value = pattern + noise;
-            x[i + j * d] = (uint8_t)(value < 0 ? 0 : (value > 255 ? 255 : value));
-        }
-    }
-}
-
-static altmin_error name_classes(altmin_data *data, altmin_status *st)
-{
-    enum { NAME_ROOM = 24 };
-    char **name = malloc(data->n_classes * sizeof *name), *text = malloc(data->n_classes * NAME_ROOM);
-    if (!name || !text) {
-        free(name);
-        free(text);
-        return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the names of %zu classes", data->n_classes);
-    }
-    for (size_t i = 0; i < data->n_classes; i++) {
-        name[i] = text + i * NAME_ROOM;
-        snprintf(name[i], NAME_ROOM, "%zu", i);
-    }
-    data->class_name = name;
-    if (am_data_own(data, name, st)) {
-        free(text);
-        return st->code;
-    }
-    return am_data_own(data, text, st);
-}
-
-static altmin_error fill_made_up(altmin_data *data, altmin_status *st)
-{
-    size_t n_values;
-    if (am_size_mul(data->n_features, data->n_samples, &n_values))
-        return am_fail(st, ALTMIN_ERR_USAGE, "--shape: %zu x %zu values overflow", data->n_features,
-                       data->n_samples);
-    uint8_t *x = malloc(n_values);
-    if (!x)
-        return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu x %zu bytes", data->n_features,
-                       data->n_samples);
-    if (am_data_own(data, x, st)) return st->code;
-    int32_t *label = calloc(data->n_samples, sizeof *label);
-    if (!label) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu labels", data->n_samples);
-    if (am_data_own(data, label, st)) return st->code;
-    make_up(x, label, data->n_samples, data->n_features, data->n_classes);
-    data->u8 = x;
-    data->label = label;
-    return name_classes(data, st);
-}
-
-static altmin_error open_made_up(job *j, const char *shape, altmin_status *st)
-{
-    unsigned long long n, d, c;
-    int end = 0;
-    if (sscanf(shape, "%llu,%llu,%llu%n", &n, &d, &c, &end) != 3 || shape[end] || strchr(shape, '-') ||
-        n < 1 || d < 1 || c < 2 || n > 1000000000 || d > 100000000 || c > 1000000)
-        return am_fail(st, ALTMIN_ERR_USAGE,
-                       "--shape: '%.60s' is not samples,features,classes such as 60000,784,10", shape);
-    if (am_data_new(&j->data, "made-up data", st)) return st->code;
-    j->data->n_samples = (size_t)n, j->data->n_features = (size_t)d, j->data->n_classes = (size_t)c;
-    j->data->storage = AM_STORE_U8;
-    return fill_made_up(j->data, st);
-}
-
-static altmin_error open_data(job *j, altmin_status *st)
-{
-    const altmin_settings *s = j->args.settings;
-    const char *shape = j->args.value[OPT_SHAPE];
-    size_t n_rows;
-    const size_t row = (size_t)(am_setting_find("data") - am_setting_table(&n_rows));
-    const int has_data = j->args.fixed[row];
-    if (shape && has_data) return am_fail(st, ALTMIN_ERR_USAGE, "give --data or --shape, not both");
-    if (!has_data) return open_made_up(j, shape ? shape : "60000,784,10", st);
-    const am_read_options opt = am_source_options(s);
-    return am_data_open(&j->data, s->data, "train", &opt, st);
-}
 
 /* ------------------------------------------------------------------------------------------- sweeps */
 
@@ -399,7 +303,9 @@ static void add_lists(const job *j, cJSON *root)
 static altmin_error bench(job *j, altmin_status *st)
 {
     const char *json = j->args.value[OPT_JSON];
-    if (am_settings_apply_preset(j->args.settings, defaults, st) || open_data(j, st)) return st->code;
+    if (am_settings_apply_preset(j->args.settings, defaults, st) ||
+        am_bench_data(&j->data, NULL, &j->args, j->args.value[OPT_SHAPE], st))
+        return st->code;
     if (run_sweeps(j, st) || find_floor(j, st)) return st->code;
     print_report(j);
     if (!json) return ALTMIN_OK;

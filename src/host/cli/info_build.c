@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host/io/json.h"
+#include "host/io/machine.h"
 #include "host/train/settings.h"
 #include "kernels/backend.h"
 
@@ -46,21 +47,6 @@ static void ask_backend(backend_info *info, am_backend_kind kind)
     }
 }
 
-/* "model name" of the first processor; empty where the system does not tell. */
-static void read_cpu_name(char *name, size_t room)
-{
-    char line[256];
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    name[0] = 0;
-    while (f && !name[0] && fgets(line, sizeof line, f)) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(name, room, "%s", colon + 1 + strspn(colon + 1, " "));
-    }
-    if (f) fclose(f);
-}
-
 /* 1 when the CPU has the instructions of OpenBLAS' AVX-512 kernels and the kernels in use are others. */
 static int misses_avx512(void)
 {
@@ -94,7 +80,7 @@ static void print_text(const backend_info *backend, const char *cpu)
     const char *const *method = am_setting_choices(am_setting_find("method"));
     printf("altmin    %s\n", altmin_version());
     printf("compiler  %s\n", compiler);
-    printf("cpu       %s\n", cpu[0] ? cpu : "unknown");
+    printf("cpu       %s\n", cpu);
     for (size_t i = 0; i < N_KINDS; i++) {
         const backend_info *b = &backend[i];
         printf("%-9s %-4s  %s%s", i ? "" : "backends", kind_names[i],
@@ -146,7 +132,7 @@ void am_info_build(int json)
 {
     char cpu[200];
     backend_info backend[N_KINDS];
-    read_cpu_name(cpu, sizeof cpu);
+    am_machine_cpu(cpu, sizeof cpu);
     for (size_t i = 0; i < N_KINDS; i++) ask_backend(&backend[i], kinds[i]);
     if (json)
         print_json(backend, cpu);

@@ -34,6 +34,18 @@ am_read_options am_source_options_like(const altmin_settings *settings, const al
     return opt;
 }
 
+altmin_error am_source_open(altmin_data **train, altmin_data **test, const altmin_settings *s,
+                            altmin_status *st)
+{
+    am_read_options opt = am_source_options(s);
+    if (am_data_open(train, s->data, "train", &opt, st)) return st->code;
+    const char *source = s->test ? s->test : s->data;
+    const int has_part = am_data_has_part(source, "test");
+    if (!s->test && !has_part) return ALTMIN_OK; /* one file, all of it for training */
+    opt = am_source_options_like(s, *train);
+    return am_data_open(test, source, has_part ? "test" : "train", &opt, st);
+}
+
 altmin_error am_source_part(const char **part, const char *source, altmin_status *st)
 {
     const int has_parts = am_data_has_part(source, "test");

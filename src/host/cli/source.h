@@ -12,6 +12,10 @@ am_read_options am_source_options(const altmin_settings *settings);
 am_read_options am_source_options_for_model(const altmin_settings *settings, const altmin_model *model);
 /** The same, for test data that must agree with training data. */
 am_read_options am_source_options_like(const altmin_settings *settings, const altmin_data *train);
+/** Open the training data that the settings name and, where there are any, the test data: those of --test, else the test
+ * part of --data; else *test stays NULL. Both are the caller's, also after an error. */
+altmin_error am_source_open(altmin_data **train, altmin_data **test, const altmin_settings *settings,
+                            altmin_status *st);
 /** Settle which part of `source` is meant: `part` ("train" or "test") as given, or by default "test" where
  * there is one; NULL for a single file, which has no parts. Anything else is a usage error that names
  * `source`. */

@@ -102,18 +102,6 @@ static altmin_error prepare(job *j, altmin_status *st)
     return ALTMIN_OK;
 }
 
-static altmin_error open_data(job *j, altmin_status *st)
-{
-    const altmin_settings *s = j->args.settings;
-    am_read_options opt = am_source_options(s);
-    if (am_data_open(&j->train, s->data, "train", &opt, st)) return st->code;
-    const char *test = s->test ? s->test : s->data;
-    const int has_part = am_data_has_part(test, "test");
-    if (!s->test && !has_part) return ALTMIN_OK; /* one file, all of it for training */
-    opt = am_source_options_like(s, j->train);
-    return am_data_open(&j->test, test, has_part ? "test" : "train", &opt, st);
-}
-
 /* The driver with its observers. The keeper comes last: what the others show is then already on its way. */
 static altmin_error run(job *j, const am_run_result **result, altmin_status *st)
 {
@@ -159,7 +147,9 @@ static altmin_error train(job *j, altmin_status *st)
 {
     const char *log_path = j->args.value[OPT_LOG];
     const am_run_result *result = NULL;
-    if (prepare(j, st) || am_signals_start(&j->signals, st) || open_data(j, st)) return st->code;
+    if (prepare(j, st) || am_signals_start(&j->signals, st) ||
+        am_source_open(&j->train, &j->test, j->args.settings, st))
+        return st->code;
     if (altmin_trainer_new(&j->trainer, j->args.settings, j->train, j->test, st)) return st->code;
     if (am_keeper_new(&j->keeper, j->trainer, j->output, j->save_every_s, st)) return st->code;
     if (log_path && am_log_open(&j->log, log_path, st)) return st->code;

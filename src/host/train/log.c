@@ -16,11 +16,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "host/io/json.h"
+#include "host/io/machine.h"
 
 struct am_log {
     FILE *f;
@@ -104,29 +104,12 @@ static void put_time(FILE *f)
     put_text(f, "time", text);
 }
 
-/* "model name" of the first processor, or the machine's architecture where /proc does not tell. */
-static void read_cpu_name(char *name, size_t n_name)
-{
-    char line[256];
-    struct utsname machine;
-    snprintf(name, n_name, "%s", uname(&machine) == 0 ? machine.machine : "unknown");
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    while (f && fgets(line, sizeof line, f)) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
-        colon += 1 + strspn(colon + 1, " ");
-        snprintf(name, n_name, "%.*s", (int)strcspn(colon, "\n"), colon);
-        break;
-    }
-    if (f) fclose(f);
-}
-
 static void put_machine(FILE *f)
 {
     char host[256] = "", cpu[256];
     long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
-    read_cpu_name(cpu, sizeof cpu);
+    am_machine_cpu(cpu, sizeof cpu);
     put_text(f, "host", host);
     put_key(f, "machine");
     fputs("{\"cpu\":", f);
