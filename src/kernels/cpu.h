@@ -1,5 +1,5 @@
 /* What the files of the cpu backend share: cpu.c (life, products, small systems, the table), cpu_product.c (dense products),
- * cpu_map.c (elementwise passes and row sums), cpu_columns.c (softmax) and cpu_prox.c (its prox). */
+ * cpu_map.c (elementwise passes and row sums), cpu_columns.c (softmax), cpu_prox.c (its prox) and cpu_lanes.c (tasks). */
 #ifndef AM_CPU_H
 #define AM_CPU_H
 
@@ -12,6 +12,8 @@ typedef struct am_cpu_state {
     int gram_by_gemm;    /* the choice made at open */
     size_t n_processors; /* of the machine, whatever --threads says: how finely products are cut */
     size_t n_blas;       /* threads that may call BLAS at once */
+    struct am_cpu_lane *lane;
+    size_t n_lanes; /* opened when first asked for, kept until close */
 } am_cpu_state;
 
 /* Below this many memory accesses (floats read + written) a pass runs on one thread: waking the others costs
@@ -65,3 +67,6 @@ void am_cpu_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *i
 void am_cpu_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                          const am_slot *sum, am_mat row_sum);
 #endif
+void am_cpu_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg);
+/** Release the lanes. */
+void am_cpu_lanes_close(am_cpu_state *state);

@@ -4,6 +4,7 @@
  *
  * test_conformance [--backend NAME]: one backend alone, e.g. cuda on an emulated device. */
 #include "compare.h"
+#include "lanes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -313,6 +314,33 @@ static void test_norm_of_zero(void **state)
 /* ---------------------------------------------------------------------------------------------------- main
  */
 
+static void test_lanes(void **state)
+{
+    am_expect_lanes_like_turns(((const unit *)*state)->backend);
+}
+static void test_lowest_error(void **state)
+{
+    am_expect_lowest_error(((const unit *)*state)->backend);
+}
+static void test_odd_lanes(void **state)
+{
+    am_expect_odd_lanes(((const unit *)*state)->backend);
+}
+
+typedef struct extra_test {
+    const char *name;
+    CMUnitTestFunction function;
+} extra_test;
+static const extra_test extra[] = {
+    {"scalars", test_scalars},
+    {"branch", test_branch},
+    {"norm2 of zero", test_norm_of_zero},
+    {"lanes give the bits of turns", test_lanes},
+    {"lanes keep the lowest error", test_lowest_error},
+    {"lanes of none, of one, inside a task", test_odd_lanes},
+};
+#define N_EXTRA (sizeof extra / sizeof *extra)
+
 typedef struct backend_name {
     const char *name;
     am_backend_kind kind;
@@ -330,7 +358,7 @@ static void add_unit(struct CMUnitTest *test, unit *u, const char *backend, cons
 
 static int run_backend(const backend_name *b, const char *filter)
 {
-    const size_t n_kinds = am_n_case_kinds(), n = n_kinds + 3;
+    const size_t n_kinds = am_n_case_kinds(), n = n_kinds + N_EXTRA;
     struct CMUnitTest *test = calloc(n, sizeof *test);
     unit *units = calloc(n, sizeof *units);
     if (!test || !units) return 1;
@@ -340,9 +368,8 @@ static int run_backend(const backend_name *b, const char *filter)
         units[i].kind = am_case_kind(i);
         add_unit(&test[i], &units[i], b->name, units[i].kind.name, test_kind);
     }
-    add_unit(&test[n_kinds], &units[n_kinds], b->name, "scalars", test_scalars);
-    add_unit(&test[n_kinds + 1], &units[n_kinds + 1], b->name, "branch", test_branch);
-    add_unit(&test[n_kinds + 2], &units[n_kinds + 2], b->name, "norm2 of zero", test_norm_of_zero);
+    for (size_t i = 0; i < N_EXTRA; i++)
+        add_unit(&test[n_kinds + i], &units[n_kinds + i], b->name, extra[i].name, extra[i].function);
     const int n_failed = _cmocka_run_group_tests(b->name, test, n, NULL, NULL);
     free(test);
     free(units);

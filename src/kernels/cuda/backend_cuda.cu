@@ -297,6 +297,7 @@ extern "C" const am_ops am_ops_cuda = {
     .slots_write = am_cuda_slots_write,
     .slots_read = am_cuda_slots_read,
     .branch = am_cuda_branch,
+    .lanes = am_lanes_in_turn,
     .sweep_begin = am_cuda_sweep_begin,
     .sweep_end = am_cuda_sweep_end,
 };
