@@ -34,11 +34,15 @@ static const simple_kind simple_kinds[] = {
     {AM_OP_CHOLESKY, "cholesky", 0, 0, 0},
     {AM_OP_SOLVE, "solve_right", 0, 0, 0},
     {AM_OP_NORM, "norm2", 0, 0, 0},
+    {AM_OP_EIGH, "eigh", 0, 0, 0},
+    {AM_OP_BASIS, "orthonormalise", 0, 0, 0},
     {AM_OP_ROW_SUM, "row_sum", 0, 0, 0},
     {AM_OP_SOFTMAX, "softmax_loss", 0, 0, 0},
     {AM_OP_SOFTMAX, "softmax_residual", 0, 0, 1},
     {AM_OP_PROX, "prox_softmax", 0, 0, 0},
     {AM_OP_GATHER, "gather_columns", 0, 0, 0},
+    {AM_OP_GATHER, "gather_columns_u8", 0, 0, 1},
+    {AM_OP_THIN, "thin", 0, 0, 0},
 };
 #define N_SIMPLE (sizeof simple_kinds / sizeof *simple_kinds)
 
@@ -157,7 +161,19 @@ static void run_transfer(am_rig *rig)
         am_upload(rig->ctx, *mat, rig->transfer);
 }
 
+static void run_gather(am_rig *rig)
+{
+    const am_operand *o = rig->operand;
+    const int32_t *index = rig->bytes[0];
+    if (!rig->run.variant)
+        am_gather_columns(rig->ctx, o[1].mat, o[0].mat, index);
+    else
+        am_gather_columns_u8(rig->ctx, o[2].mat, rig->bytes[1], rig->run.no_index ? NULL : index, o[0].mat,
+                             o[1].mat);
+}
+
 #define NORM_STEPS 5
+#define THIN_SEED  99
 
 void am_rig_run(am_rig *rig)
 {
@@ -192,7 +208,13 @@ void am_rig_run(am_rig *rig)
             am_softmax_loss(rig->ctx, rig->sum, rig->sum + 1, o[0].mat, o[1].mat, rig->bytes[0]);
         break;
     case AM_OP_PROX: run_prox(rig); break;
-    case AM_OP_GATHER: am_gather_columns(rig->ctx, o[1].mat, o[0].mat, rig->bytes[0]); break;
+    case AM_OP_GATHER: run_gather(rig); break;
+    case AM_OP_THIN:
+        am_thin(rig->ctx, (int32_t *)(void *)o[1].mat.data, rig->sum, o[0].mat, rig->coef, THIN_SEED,
+                rig->coef + 1);
+        break;
+    case AM_OP_EIGH: am_eigh(rig->ctx, o[1].mat, o[c->alias ? 0 : 2].mat, o[0].mat); break;
+    case AM_OP_BASIS: am_orthonormalise(rig->ctx, o[0].mat); break;
     case AM_OP_MAP: run_map(rig); break;
     default: break;
     }

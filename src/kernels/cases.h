@@ -15,15 +15,17 @@ typedef struct am_case {
     int ta, tb;    /* gemm, gram, spmm (ta: X transposed) */
     am_map_id map; /* AM_OP_MAP */
     int act;
-    int variant;       /* 1: COPY is fill, UPLOAD upload_u8, SPARSE gram_sparse, SOFTMAX softmax_residual */
-    size_t m, n, k;    /* see am_case_kind */
+    int variant;    /* 1: COPY is fill, UPLOAD upload_u8, SPARSE gram_sparse, SOFTMAX softmax_residual, GATHER
+                          gather_columns_u8 */
+    size_t m, n, k; /* see am_case_kind */
     float alpha, beta; /* gemm, spmm; softmax_residual (alpha: scale) */
-    double rho;        /* prox_softmax */
+    double rho;        /* prox_softmax; thin (bt in units of half a column's mean size) */
     double density;    /* spmm */
     int row_sum;       /* maps with an output, prox: row sums as well */
-    int alias;         /* maps with in- and outputs: the first output is the last input; softmax_residual */
-    int no_sums;       /* drop all sums */
-    int misalign;      /* operands start at odd addresses (multiples of 4 bytes only) */
+    int alias;    /* maps with in- and outputs: the first output is the last input; softmax_residual; eigh */
+    int no_index; /* gather_columns_u8: columns as they stand */
+    int no_sums;  /* drop all sums */
+    int misalign; /* operands start at odd addresses (multiples of 4 bytes only) */
     uint64_t seed;
 } am_case;
 
@@ -32,7 +34,7 @@ typedef struct am_case {
 size_t am_n_case_kinds(void);
 /** Kind i, with alpha 1, beta 0, rho 1, density 0.1. Sizes mean
  *  gemm: C m x n, inner k. gram, gram_sparse: m x m from a sum of k terms. spmm: C m x n, A m x k. cholesky:
- * m x m. solve_right: B n x m, factor of m x m. norm2: W m x n. All others: matrices m x n. */
+ * m x m. solve_right: B n x m, factor of m x m. norm2: W m x n. eigh: m x m. All others: matrices m x n. */
 am_case am_case_kind(size_t i);
 
 #define AM_CASE_MAX_OPERANDS 12
@@ -60,7 +62,9 @@ typedef struct am_rig {
     am_slot coef, sum; /* first slots of coefficients and of results */
     size_t n_coef, n_sums;
     double coefficient[AM_MAP_MAX_COEF];
-    void *bytes[3]; /* labels, or the sparse matrix's start, row, value, in backend memory */
+    void *bytes
+        [3]; /* labels, or index and bytes to gather, or the sparse matrix's start, row, value, in backend
+                       memory */
     size_t n_bytes[3];
     float *transfer; /* the host's end of an upload or download */
     int32_t *label;  /* host copies */

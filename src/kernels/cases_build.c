@@ -87,6 +87,15 @@ static void fill_definite(const am_rig *rig, float *a, size_t d)
         }
 }
 
+/* (X + X')/2 of a random X: symmetric, neither definite nor graded. */
+static void fill_symmetric(const am_rig *rig, float *a, size_t d)
+{
+    for (size_t j = 0; j < d; j++)
+        for (size_t i = j; i < d; i++)
+            a[i + j * d] = a[j + i * d] =
+                (float)(2.0 * uniform(rig, 31, i + j * d) + 2.0 * uniform(rig, 31, j + i * d) - 2.0);
+}
+
 /* Take backend memory for n_bytes and put host's bytes there. */
 static altmin_error add_bytes(am_rig *rig, int i, const void *host, size_t n_bytes, altmin_status *st)
 {
@@ -103,6 +112,28 @@ static altmin_error add_labels(am_rig *rig, size_t n, size_t n_classes, altmin_s
         return am_fail(st, ALTMIN_ERR_MEMORY, "case %s: no memory for %zu labels", rig->run.name, n);
     for (size_t j = 0; j < n; j++) rig->label[j] = (int32_t)(uniform(rig, 32, j) * (double)n_classes);
     return add_bytes(rig, 0, rig->label, n * sizeof *rig->label, st);
+}
+
+/* Column numbers below n_columns; where zeros are allowed, every seventh is -1. */
+static altmin_error add_index(am_rig *rig, size_t n, size_t n_columns, int zeros, altmin_status *st)
+{
+    rig->label = malloc((n ? n : 1) * sizeof *rig->label);
+    if (!rig->label)
+        return am_fail(st, ALTMIN_ERR_MEMORY, "case %s: no memory for %zu numbers", rig->run.name, n);
+    for (size_t j = 0; j < n; j++)
+        rig->label[j] = zeros && j % 7 == 6 ? -1 : (int32_t)(uniform(rig, 32, j) * (double)n_columns);
+    return add_bytes(rig, 0, rig->label, n * sizeof *rig->label, st);
+}
+
+/* n random bytes as rig->bytes[1]. */
+static altmin_error add_source_bytes(am_rig *rig, size_t n, altmin_status *st)
+{
+    uint8_t *source = malloc(n ? n : 1);
+    if (!source) return am_fail(st, ALTMIN_ERR_MEMORY, "case %s: no memory for %zu bytes", rig->run.name, n);
+    for (size_t i = 0; i < n; i++) source[i] = (uint8_t)(256.0 * uniform(rig, 37, i));
+    const altmin_error error = add_bytes(rig, 1, source, n, st);
+    free(source);
+    return error;
 }
 
 /* A rows x cols sparse matrix; every fifth column is empty. */
@@ -181,6 +212,11 @@ static int build_systems(am_rig *rig, altmin_status *st)
         fill_definite(rig, host_of(o), c->m);
         if (!add_factor(rig, 1, st)) return 0;
         return c->op == AM_OP_CHOLESKY || add_random(rig, "B", c->n, c->m, 1, st);
+    case AM_OP_EIGH:
+        if (!(o = add(rig, "A", c->m, c->m, c->alias, st))) return 0;
+        fill_symmetric(rig, host_of(o), c->m);
+        return add(rig, "values", c->m, 1, 1, st) && (c->alias || add(rig, "vectors", c->m, c->m, 1, st));
+    case AM_OP_BASIS: return add_random(rig, "V", c->m, c->n, 1, st) != NULL;
     case AM_OP_NORM:
         rig->n_sums = 1;
         return add_random(rig, "W", c->m, c->n, 0, st) && add_random(rig, "v", c->n, 1, 1, st) &&
@@ -204,6 +240,28 @@ static int build_columns(am_rig *rig, altmin_status *st)
     return add_random(rig, "z", c->m, c->n, 1, st) && add_random(rig, "p", c->m, c->n, 0, st) &&
            add_random(rig, "b", c->m, 1, 0, st) && (!c->row_sum || add(rig, "row sums", c->m, 1, 1, st)) &&
            add_labels(rig, c->n, c->m, st) == ALTMIN_OK;
+}
+
+static int build_gather(am_rig *rig, altmin_status *st)
+{
+    const am_case *c = &rig->run;
+    const size_t n_source = c->n + 3;
+    if (!c->variant)
+        return add_random(rig, "source", c->m, n_source, 0, st) && add(rig, "target", c->m, c->n, 1, st) &&
+               add_index(rig, c->n, n_source, 1, st) == ALTMIN_OK;
+    return add_random(rig, "shift", c->m, 1, 0, st) && add_random(rig, "factor", c->m, 1, 0, st) &&
+           add(rig, "target", c->m, c->n, 1, st) && add_index(rig, c->n, n_source, 0, st) == ALTMIN_OK &&
+           add_source_bytes(rig, c->m * n_source, st) == ALTMIN_OK;
+}
+
+/* Elements are 1 in size on average, a column so m: rho = 1 keeps most columns, 30 few, 1e-3 all. */
+static int build_thin(am_rig *rig, altmin_status *st)
+{
+    const am_case *c = &rig->run;
+    rig->n_sums = 1, rig->n_coef = 2;
+    rig->coefficient[0] = 0.5 * c->rho * (double)c->m;
+    rig->coefficient[1] = 1e9 + (double)c->seed;
+    return add_random(rig, "r", c->m, c->n, 1, st) && add(rig, "index", c->n, 1, 1, st);
 }
 
 static int build_map(am_rig *rig, altmin_status *st)
@@ -254,13 +312,14 @@ int am_rig_build(am_rig *rig, altmin_status *st)
     case AM_OP_SPARSE: return build_products(rig, st);
     case AM_OP_CHOLESKY:
     case AM_OP_SOLVE:
+    case AM_OP_EIGH:
+    case AM_OP_BASIS:
     case AM_OP_NORM: return build_systems(rig, st);
     case AM_OP_ROW_SUM: return add_random(rig, "x", c->m, c->n, 0, st) && add(rig, "v", c->m, 1, 1, st);
     case AM_OP_SOFTMAX:
     case AM_OP_PROX: return build_columns(rig, st);
-    case AM_OP_GATHER:
-        return add_random(rig, "source", c->m, c->n + 3, 0, st) && add(rig, "target", c->m, c->n, 1, st) &&
-               add_labels(rig, c->n, c->n + 3, st) == ALTMIN_OK;
+    case AM_OP_GATHER: return build_gather(rig, st);
+    case AM_OP_THIN: return build_thin(rig, st);
     case AM_OP_MAP: return build_map(rig, st);
     default: return 0;
     }

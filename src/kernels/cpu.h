@@ -1,5 +1,6 @@
 /* What the files of the cpu backend share: cpu.c (life, products, small systems, the table), cpu_product.c (dense products),
- * cpu_map.c (elementwise passes and row sums), cpu_columns.c (softmax), cpu_prox.c (its prox) and cpu_lanes.c (tasks). */
+ * cpu_map.c (elementwise passes and row sums), cpu_columns.c (softmax), cpu_prox.c (its prox), cpu_basis.c (eigenvectors,
+ * orthonormal columns), cpu_chunk.c (gathering and thinning columns) and cpu_lanes.c (tasks). */
 #ifndef AM_CPU_H
 #define AM_CPU_H
 
@@ -63,10 +64,16 @@ void am_cpu_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p,
                          const int32_t *label);
 void am_cpu_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
                              const int32_t *label, float scale);
+void am_cpu_eigh(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a);
+void am_cpu_orthonormalise(am_ctx *ctx, am_mat v);
 void am_cpu_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
+void am_cpu_gather_columns_u8(am_ctx *ctx, am_mat dst, const uint8_t *src, const int32_t *index, am_mat shift,
+                              am_mat factor);
+void am_cpu_thin(am_ctx *ctx, int32_t *index, am_slot count, am_mat r, am_slot bt, uint64_t seed,
+                 am_slot counter);
 void am_cpu_prox_softmax(am_ctx *ctx, am_mat z, am_mat p, am_mat b, const int32_t *label, am_slot rho,
                          const am_slot *sum, am_mat row_sum);
-#endif
 void am_cpu_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg);
 /** Release the lanes. */
 void am_cpu_lanes_close(am_cpu_state *state);
+#endif

@@ -3,8 +3,6 @@
  * every number of threads. */
 #include "kernels/cpu.h"
 
-#include <string.h>
-
 /* Columns per block: enough work to share out, few enough that 60,000 columns of 10 classes spread over many
  * cores. */
 static size_t block_columns(size_t rows)
@@ -74,12 +72,4 @@ void am_cpu_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_ma
     for (size_t block = 0; block < n_blocks; block++) sum += part[2 * block], hits += part[2 * block + 1];
     if (loss != AM_NO_SLOT) am_host(ctx)->slot[loss] = sum;
     if (n_correct != AM_NO_SLOT) am_host(ctx)->slot[n_correct] = hits;
-}
-
-void am_cpu_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index)
-{
-    const int n_threads = am_cpu_threads(ctx, 2 * am_mat_len(dst));
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (size_t j = 0; j < dst.cols; j++)
-        memcpy(dst.data + j * dst.rows, src.data + (size_t)index[j] * src.rows, dst.rows * sizeof(float));
 }

@@ -26,6 +26,13 @@ double *am_host_work(am_ctx *ctx, size_t n);
 
 /** Column `column` of vectors <- +-v (vectors.rows doubles) with am_eigh's sign. */
 void am_host_store_eigenvector(am_mat vectors, size_t column, const double *v);
+/** The two vector loops of Gram-Schmidt, over n doubles: x'y, and x <- x - c q. */
+typedef struct am_vector_ops {
+    double (*dot)(const double *x, const double *y, size_t n);
+    void (*take_away)(double *x, const double *q, double c, size_t n);
+} am_vector_ops;
+/** am_orthonormalise over a backend's own vector loops. */
+void am_host_orthonormalise(am_ctx *ctx, am_mat v, const am_vector_ops *ops);
 
 void *am_ref_alloc(am_ctx *ctx, size_t n_bytes);
 void am_ref_release(am_ctx *ctx, void *memory);

@@ -115,46 +115,30 @@ void am_ref_eigh(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a)
 
 /* ---------------------------------------------------------------------------------------------- Gram-Schmidt */
 
-static double dot(const double *x, const double *y, size_t n)
-{
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++) sum += x[i] * y[i];
-    return sum;
-}
-
 /* x <- x - Q Q'x for the n columns of q, twice. */
-static void leave_span(double *x, const double *q, size_t d, size_t n)
+static void leave_span(const am_vector_ops *ops, double *x, const double *q, size_t d, size_t n)
 {
     for (int pass = 0; pass < 2; pass++) {
         double c[AM_MAX_BASIS];
-        for (size_t k = 0; k < n; k++) c[k] = dot(q + k * d, x, d);
-        for (size_t k = 0; k < n; k++)
-            for (size_t i = 0; i < d; i++) x[i] -= c[k] * q[i + k * d];
+        for (size_t k = 0; k < n; k++) c[k] = ops->dot(q + k * d, x, d);
+        for (size_t k = 0; k < n; k++) ops->take_away(x, q + k * d, c[k], d);
     }
 }
 
-static void normalise(double *x, double norm, size_t d)
+/* Column n of q <- a unit vector's part outside the span of the first n; see am_orthonormalise. Returns its length. */
+static double replace(const am_vector_ops *ops, double *q, size_t d, size_t n)
 {
-    for (size_t i = 0; i < d; i++) x[i] /= norm;
-}
-
-/* Column n of q <- a unit vector's part outside the span of the first n; see am_orthonormalise. */
-static void replace(double *q, size_t d, size_t n)
-{
-    double *x = q + n * d;
+    double *x = q + n * d, norm2 = 0.0;
     const double enough = 0.5 * (double)(d - n) / (double)d;
-    for (size_t k = 0; k < d; k++) {
+    for (size_t k = 0; k < d && norm2 < enough; k++) {
         for (size_t i = 0; i < d; i++) x[i] = i == (n + k) % d ? 1.0 : 0.0;
-        leave_span(x, q, d, n);
-        const double norm2 = dot(x, x, d);
-        if (norm2 >= enough) {
-            normalise(x, sqrt(norm2), d);
-            return;
-        }
+        leave_span(ops, x, q, d, n);
+        norm2 = ops->dot(x, x, d);
     }
+    return sqrt(norm2);
 }
 
-void am_ref_orthonormalise(am_ctx *ctx, am_mat v)
+void am_host_orthonormalise(am_ctx *ctx, am_mat v, const am_vector_ops *ops)
 {
     const size_t d = v.rows;
     double *q = am_host_work(ctx, am_mat_len(v));
@@ -162,13 +146,28 @@ void am_ref_orthonormalise(am_ctx *ctx, am_mat v)
     for (size_t e = 0; e < am_mat_len(v); e++) q[e] = (double)v.data[e];
     for (size_t n = 0; n < v.cols; n++) {
         double *x = q + n * d;
-        const double before = sqrt(dot(x, x, d));
-        if (isfinite(before)) leave_span(x, q, d, n);
-        const double after = sqrt(dot(x, x, d));
-        if (isfinite(before) && after > AM_BASIS_LEAST * before)
-            normalise(x, after, d);
-        else
-            replace(q, d, n);
+        const double before = sqrt(ops->dot(x, x, d));
+        if (isfinite(before)) leave_span(ops, x, q, d, n);
+        double after = sqrt(ops->dot(x, x, d));
+        if (!isfinite(before) || !(after > AM_BASIS_LEAST * before)) after = replace(ops, q, d, n);
+        for (size_t i = 0; i < d; i++) x[i] /= after;
     }
     for (size_t e = 0; e < am_mat_len(v); e++) v.data[e] = (float)q[e];
+}
+
+static double dot(const double *x, const double *y, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) sum += x[i] * y[i];
+    return sum;
+}
+
+static void take_away(double *x, const double *q, double c, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] -= c * q[i];
+}
+
+void am_ref_orthonormalise(am_ctx *ctx, am_mat v)
+{
+    am_host_orthonormalise(ctx, v, &(am_vector_ops){dot, take_away});
 }

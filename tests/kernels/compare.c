@@ -211,6 +211,97 @@ static void check_solve(const am_rig *rig, const am_result *got)
         fail_msg("%s: residual %g, bound %g", am_case_text(&rig->run, text), sqrt(sum), bound);
 }
 
+/* Sum over the rows of columns i of a and j of b. */
+static double column_product(const float *a, size_t i, const float *b, size_t j, size_t rows)
+{
+    double sum = 0.0;
+    for (size_t k = 0; k < rows; k++) sum += (double)a[k + i * rows] * (double)b[k + j * rows];
+    return sum;
+}
+
+/* ||V'V - I||_F <= 2 eps sqrt(n): an orthonormal V rounded to float is off by eps/2 in each product. */
+static void expect_orthonormal(const am_rig *rig, const float *v, size_t rows, size_t n)
+{
+    char text[AM_CASE_TEXT];
+    double sum = 0.0;
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < n; i++) {
+            const double e = column_product(v, i, v, j, rows) - (i == j ? 1.0 : 0.0);
+            sum += e * e;
+        }
+    if (!(sqrt(sum) <= 2.0 * eps * sqrt((double)n)))
+        fail_msg("%s: V'V is off by %g", am_case_text(&rig->run, text), sqrt(sum));
+}
+
+static double largest_entry(const float *v, size_t n)
+{
+    float largest = 0.0f;
+    for (size_t i = 0; i < n; i++)
+        if (fabsf(v[i]) > fabsf(largest)) largest = v[i];
+    return (double)largest;
+}
+
+/* A V = V diag(w): rounding V and w to float leaves ||A V - V diag(w)||_F <= eps (||A||_F sqrt(d) + ||w||); w descends,
+ * is ref's to eps ||A||_F (Weyl), and the largest entry of every vector is positive. */
+static void check_eigh(const am_rig *rig, const am_result *got, const am_result *ref)
+{
+    char text[AM_CASE_TEXT];
+    const size_t d = rig->run.m;
+    const float *a = initial_values(rig, 0), *w = values(rig, got, 1),
+                *v = values(rig, got, rig->run.alias ? 0 : 2);
+    const double size = initial_norm(rig, 0);
+    double sum = 0.0;
+    for (size_t j = 0; j < d; j++) {
+        if (j && !(w[j] <= w[j - 1])) fail_msg("%s: w rises at %zu", am_case_text(&rig->run, text), j);
+        if (!(largest_entry(v + j * d, d) > 0.0))
+            fail_msg("%s: vector %zu points the other way", am_case_text(&rig->run, text), j);
+        for (size_t i = 0; i < d; i++) {
+            const double e = column_product(a, i, v, j, d) - (double)v[i + j * d] * (double)w[j];
+            sum += e * e;
+        }
+    }
+    if (!(sqrt(sum) <= eps * size * (sqrt((double)d) + 1.0)))
+        fail_msg("%s: A V - V diag(w) is %g", am_case_text(&rig->run, text), sqrt(sum));
+    expect_orthonormal(rig, v, d, d);
+    expect_elements_close(rig, 1, got, ref, 1.0, size);
+}
+
+/* V = Q R with R = Q'V upper triangular and positive on the diagonal, which makes Q unique. */
+static void check_basis(const am_rig *rig, const am_result *got)
+{
+    char text[AM_CASE_TEXT];
+    const size_t d = rig->run.m, n = rig->run.n;
+    const float *before = initial_values(rig, 0), *q = values(rig, got, 0);
+    const double bound = 2.0 * eps * sqrt((double)n) * initial_norm(rig, 0);
+    double sum = 0.0;
+    for (size_t j = 0; j < n; j++) {
+        double r[AM_MAX_BASIS];
+        for (size_t i = 0; i < n; i++) {
+            r[i] = column_product(q, i, before, j, d);
+            if (i > j && !(fabs(r[i]) <= bound))
+                fail_msg("%s: R[%zu,%zu] = %g", am_case_text(&rig->run, text), i, j, r[i]);
+        }
+        if (!(r[j] > 0.0)) fail_msg("%s: R[%zu,%zu] = %g", am_case_text(&rig->run, text), j, j, r[j]);
+        for (size_t row = 0; row < d; row++) {
+            double e = -(double)before[row + j * d];
+            for (size_t i = 0; i <= j; i++) e += (double)q[row + i * d] * r[i];
+            sum += e * e;
+        }
+    }
+    if (!(sqrt(sum) <= bound)) fail_msg("%s: V - Q R is %g", am_case_text(&rig->run, text), sqrt(sum));
+    expect_orthonormal(rig, q, d, n);
+}
+
+/* The same columns are kept, and divided by a probability known to a few units of double. */
+static void check_thin(const am_rig *rig, const am_result *got, const am_result *ref)
+{
+    char text[AM_CASE_TEXT];
+    expect_sum_close(rig, 0, got, ref, 0.0);
+    expect_elements_close(rig, 0, got, ref, 1.0, 0.0);
+    if (memcmp(values(rig, got, 1), values(rig, ref, 1), rig->run.n * sizeof(float)) != 0)
+        fail_msg("%s: other columns than ref's are kept", am_case_text(&rig->run, text));
+}
+
 /* Each step rounds u and v once: their error is amplified by at most ||W||^2/lambda. */
 static void check_norm2(const am_rig *rig, const am_result *got, const am_result *ref)
 {
@@ -331,6 +422,9 @@ void am_expect_close(const am_rig *rig, const am_result *got, const am_result *r
     case AM_OP_GEMM: check_product(rig, got, ref); break;
     case AM_OP_SOLVE: check_solve(rig, got); break;
     case AM_OP_NORM: check_norm2(rig, got, ref); break;
+    case AM_OP_EIGH: check_eigh(rig, got, ref); break;
+    case AM_OP_BASIS: check_basis(rig, got); break;
+    case AM_OP_THIN: check_thin(rig, got, ref); break;
     case AM_OP_ROW_SUM: check_row_sums(rig, got, 0, 1); break;
     case AM_OP_SOFTMAX: check_softmax(rig, got, ref); break;
     case AM_OP_PROX: check_prox(rig, got, ref); break;

@@ -37,6 +37,10 @@ static const shape definite_shapes[] = {
     {0, 3, 0},   {3, 0, 0},   {1, 1, 0},  {2, 5, 0},     {3, 64, 0},
     {16, 65, 0}, {33, 17, 0}, {64, 1, 0}, {127, 130, 0},
 };
+static const shape basis_shapes[] = {
+    {0, 0, 0},   {5, 0, 0},   {1, 1, 0},   {2, 1, 0},    {2, 2, 0},    {7, 3, 0},
+    {16, 16, 0}, {33, 17, 0}, {64, 64, 0}, {785, 16, 0}, {785, 33, 0}, {2049, 5, 0},
+};
 static const shape element_shapes[] = {
     {0, 0, 0},     {0, 3, 0},     {3, 0, 0},     {1, 1, 0},     {1, 1000, 0}, {1000, 1, 0},
     {7, 13, 0},    {10, 257, 0},  {31, 33, 0},   {64, 64, 0},   {513, 3, 0},  {2, 9001, 0},
@@ -60,7 +64,10 @@ static shape_list shapes_of(am_op op)
     case AM_OP_GRAM: return LIST(gram_shapes);
     case AM_OP_SPARSE: return LIST(sparse_shapes);
     case AM_OP_CHOLESKY:
+    case AM_OP_EIGH:
     case AM_OP_SOLVE: return LIST(definite_shapes);
+    case AM_OP_BASIS: return LIST(basis_shapes);
+    case AM_OP_THIN:
     case AM_OP_SOFTMAX:
     case AM_OP_PROX: return LIST(column_shapes);
     default: return LIST(element_shapes);
@@ -82,7 +89,9 @@ static am_case with_options(am_case c, shape s, size_t turn)
     c.misalign = turn % 2;
     c.row_sum = (turn / 2) % 2;
     const int residual = c.op == AM_OP_SOFTMAX && c.variant;
-    c.alias = ((c.op == AM_OP_MAP && am_map_signature_of(c.map)->n_out) || residual) && turn % 3 == 1;
+    const int may_alias = (c.op == AM_OP_MAP && am_map_signature_of(c.map)->n_out) || c.op == AM_OP_EIGH;
+    c.alias = (may_alias || residual) && turn % 3 == 1;
+    c.no_index = turn % 4 == 3;
     c.no_sums = (c.op == AM_OP_MAP || c.op == AM_OP_PROX || residual) && turn % 7 == 6;
     if (residual) c.alpha = alphas[turn % 4];
     return c;

@@ -115,13 +115,14 @@ static altmin_error run_systems(const job *j, am_case c, altmin_status *st)
 
 static altmin_error run_kind(const job *j, am_case c, altmin_status *st)
 {
-    enum { CLASSES = 10 };
+    enum { CLASSES = 10, BASIS = 16 };
     const size_t last = j->width[j->n_widths - 1];
     switch (c.op) {
     case AM_OP_GEMM:
     case AM_OP_GRAM: return run_products(j, c, st);
     case AM_OP_CHOLESKY:
     case AM_OP_SOLVE:
+    case AM_OP_EIGH:
     case AM_OP_NORM: return run_systems(j, c, st);
     case AM_OP_SPARSE: /* inputs such as word counts: many features, one in a hundred not zero */
         c.density = 0.01;
@@ -129,7 +130,9 @@ static altmin_error run_kind(const job *j, am_case c, altmin_status *st)
         c.k = c.ta || c.variant ? j->n_samples : last;
         if (c.variant && c.ta) c.k = last;
         return run_case(j, &c, st);
+    case AM_OP_BASIS: c.m = last, c.n = last < BASIS ? last : BASIS; return run_case(j, &c, st);
     case AM_OP_SOFTMAX:
+    case AM_OP_THIN:
     case AM_OP_PROX: c.m = CLASSES, c.n = j->n_samples; return run_case(j, &c, st);
     default: c.m = last, c.n = j->n_samples; return run_case(j, &c, st);
     }
