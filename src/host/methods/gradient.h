@@ -2,6 +2,8 @@
  *
  *   min F = R(z_L; y) + mu/2 sum_l ||W_l||^2,   z_l = W_l a_{l-1} + b_l 1',  a_l = h(z_l)
  *
+ * and a_l = a_{l-1} + h(z_l) in the blocks of a residual network (am_net_kind).
+ *
  * They run on the same ops, data order, precision and initial weights' generator as the alternating methods, so that a
  * comparison compares methods. One sweep is one pass over the training samples in batches of --batch m (0: all samples
  * at once), in a new seeded order each pass. The gradient of a batch is that of its mean loss + mu/(2 n) ||W||^2:
