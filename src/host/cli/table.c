@@ -6,7 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-#define MIB (1024.0 * 1024.0)
+#define MIB           (1024.0 * 1024.0)
+#define LONG_UPLOAD_S 0.5 /* shorter ones are not worth a line */
+#define REFRESH_S     0.1 /* between two states of the progress line */
 
 struct am_table {
     FILE *out;
@@ -19,6 +21,8 @@ struct am_table {
     size_t shown;     /* last sweep shown as a row */
     altmin_sweep_report last;
     double progress_s; /* when the progress line was last written */
+    double upload_started_s, upload_s;
+    size_t upload_bytes;
 };
 
 static double now_s(void)
@@ -108,6 +112,14 @@ static void print_method(FILE *out, const am_run_info *info)
     print_forms(out, info);
 }
 
+static void print_upload(const am_table *t)
+{
+    char size[32], time[32];
+    am_print_bytes(size, sizeof size, t->upload_bytes);
+    am_print_seconds(time, sizeof time, t->upload_s);
+    fprintf(t->out, "upload    %s of samples in %s\n", size, time);
+}
+
 static void print_header(am_table *t, const am_run_info *info)
 {
     char widths[256], n[32];
@@ -120,6 +132,7 @@ static void print_header(am_table *t, const am_run_info *info)
     print_method(out, info);
     fprintf(out, "backend   %s (%s)\n", info->backend, info->backend_detail);
     print_plan(out, info);
+    if (t->upload_s > LONG_UPLOAD_S) print_upload(t);
     fprintf(out, "output    %s\n", t->output ? t->output : "none");
 }
 
@@ -239,6 +252,22 @@ static void print_footer(const am_table *t, const am_run_result *result)
 
 /* ---- observer ---- */
 
+/* Before the header: samples on their way. */
+static void on_upload(void *user, size_t n_done, size_t n_total)
+{
+    am_table *t = user;
+    char done[32], total[32];
+    if (n_done == 0) t->upload_started_s = now_s();
+    t->upload_s = now_s() - t->upload_started_s;
+    t->upload_bytes = n_done;
+    if (!t->live || t->upload_s < LONG_UPLOAD_S || now_s() - t->progress_s < REFRESH_S) return;
+    t->progress_s = now_s();
+    am_print_bytes(done, sizeof done, n_done);
+    am_print_bytes(total, sizeof total, n_total);
+    fprintf(t->out, "\ruploading samples, %s of %s\033[K", done, total);
+    fflush(t->out);
+}
+
 static void on_start(void *user, const am_run_info *info)
 {
     am_table *t = user;
@@ -249,6 +278,7 @@ static void on_start(void *user, const am_run_info *info)
     t->time_limit = info->settings->time_limit;
     t->stride = nice_stride(t->sweeps);
     t->started_s = now_s();
+    wipe_progress(t);
     print_header(t, info);
     print_titles(t);
     fflush(t->out);
@@ -264,7 +294,7 @@ static int on_sweep(void *user, const altmin_sweep_report *r, const am_layer_rep
         wipe_progress(t);
         print_row(t, r);
     }
-    if (t->live && (is_row || now_s() - t->progress_s > .1)) {
+    if (t->live && (is_row || now_s() - t->progress_s > REFRESH_S)) {
         t->progress_s = now_s();
         print_progress(t, r);
     }
@@ -293,7 +323,8 @@ am_table *am_table_new(FILE *out, int live, const char *output)
 
 am_observer am_table_observer(am_table *table)
 {
-    return (am_observer){.start = on_start, .sweep = on_sweep, .end = on_end, .user = table};
+    return (am_observer){
+        .upload = on_upload, .start = on_start, .sweep = on_sweep, .end = on_end, .user = table};
 }
 
 void am_table_free(am_table *table)

@@ -102,6 +102,12 @@ static altmin_error prepare(job *j, altmin_status *st)
     return ALTMIN_OK;
 }
 
+static altmin_error open_trainer(job *j, altmin_status *st)
+{
+    const am_observer table = j->table ? am_table_observer(j->table) : (am_observer){0};
+    return am_trainer_new(&j->trainer, j->args.settings, j->train, j->test, &table, 1, st);
+}
+
 /* The driver with its observers. The keeper comes last: what the others show is then already on its way. */
 static altmin_error run(job *j, const am_run_result **result, altmin_status *st)
 {
@@ -150,13 +156,13 @@ static altmin_error train(job *j, altmin_status *st)
     if (prepare(j, st) || am_signals_start(&j->signals, st) ||
         am_source_open(&j->train, &j->test, j->args.settings, st))
         return st->code;
-    if (altmin_trainer_new(&j->trainer, j->args.settings, j->train, j->test, st)) return st->code;
-    if (am_keeper_new(&j->keeper, j->trainer, j->output, j->save_every_s, st)) return st->code;
-    if (log_path && am_log_open(&j->log, log_path, st)) return st->code;
     if (!j->args.value[OPT_QUIET]) {
         j->table = am_table_new(stdout, isatty(STDOUT_FILENO), j->output);
         if (!j->table) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the report");
     }
+    if (open_trainer(j, st) || am_keeper_new(&j->keeper, j->trainer, j->output, j->save_every_s, st))
+        return st->code;
+    if (log_path && am_log_open(&j->log, log_path, st)) return st->code;
     const altmin_error error = run(j, &result, st);
     return finish(j, error, result, st);
 }

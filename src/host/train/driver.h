@@ -59,8 +59,10 @@ typedef struct am_run_result {
     size_t n_op;
 } am_run_result;
 
-/** Who wants to know. Every pointer may be NULL. `sweep` returns non-zero to end the run after this sweep. */
+/** Who wants to know. Every pointer may be NULL. `upload` comes before `start`, while samples go into backend memory: first
+ * with 0 of n_total bytes of features, last with all of them. `sweep` returns non-zero to end the run after this sweep. */
 typedef struct am_observer {
+    void (*upload)(void *user, size_t n_done, size_t n_total);
     void (*start)(void *user, const am_run_info *info);
     int (*sweep)(void *user, const altmin_sweep_report *report, const am_layer_report *layer,
                  size_t n_layers);
@@ -68,6 +70,10 @@ typedef struct am_observer {
     void *user;
 } am_observer;
 
+/** altmin_trainer_new with observers, of whom only `upload` is called. */
+altmin_error am_trainer_new(altmin_trainer **trainer, const altmin_settings *settings,
+                            const altmin_data *train, const altmin_data *test, const am_observer *observer,
+                            size_t n_observers, altmin_status *st);
 /** What the run was prepared with; valid after altmin_trainer_new. */
 const am_run_info *am_trainer_info(const altmin_trainer *trainer);
 /** altmin_trainer_run with observers. *result (may be NULL) lives as long as the trainer. `interrupt` (may be NULL) is

@@ -62,10 +62,11 @@ typedef struct am_input {
 typedef struct am_samples {
     size_t n;
     am_input x;
-    int32_t *label;      /* n class numbers in backend memory; NULL for regression */
-    int32_t *host_label; /* the same in host memory, malloc'ed */
-    am_mat target;       /* n_outputs x n for squared loss (one-hot rows for classes), else empty */
-    double target_sst;   /* sum of (target - row mean)^2: the denominator of R^2 */
+    am_mat shift, factor; /* of the scaler, n_features x 1, for data that go up as bytes; else empty */
+    int32_t *label;       /* n class numbers in backend memory; NULL for regression */
+    int32_t *host_label;  /* the same in host memory, malloc'ed */
+    am_mat target;        /* n_outputs x n for squared loss (one-hot rows for classes), else empty */
+    double target_sst;    /* sum of (target - row mean)^2: the denominator of R^2 */
 } am_samples;
 
 /** Columns first..first+n of the input. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AM_UPLOAD_CHUNK 2048 /* samples scaled and uploaded at a time */
+#define AM_UPLOAD_CHUNK 2048 /* samples uploaded at a time */
 
 static size_t sample_at(const am_part *part, size_t i)
 {
@@ -39,6 +39,10 @@ altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_
     else
         am_plan_mat(plan, name, &samples->x.dense, part->data->n_features, part->n);
     am_plan_mat(plan, "vectors", &samples->x.sum, part->data->n_features, 1);
+    if (part->data->storage == AM_STORE_U8) {
+        am_plan_mat(plan, "vectors", &samples->shift, part->data->n_features, 1);
+        am_plan_mat(plan, "vectors", &samples->factor, part->data->n_features, 1);
+    }
     if (net->loss == AM_LOSS_SQUARED)
         am_plan_mat(plan, name, &samples->target, net->width[net->n_layers], part->n);
     if (!part->data->label) return ALTMIN_OK;
@@ -49,47 +53,103 @@ altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_
     return ALTMIN_OK;
 }
 
-/* Scaled samples first..first+n of the part, dense, and their sums added to `sum`. */
-static altmin_error dense_chunk(const am_part *part, const am_scaler *scaler, size_t first, size_t n,
-                                float *out, double *sum, altmin_status *st)
+/* ---------------------------------------------------------------------------------------------- progress */
+
+size_t am_samples_bytes(const am_samples *samples, const am_part *part)
 {
-    const size_t d = part->data->n_features;
-    if (!part->index) {
-        am_data_dense(part->data, scaler, first, n, out);
+    const size_t n_values = part->data->n_features * part->n; /* of the planned matrix: no overflow */
+    if (am_input_is_sparse(&samples->x))
+        return (part->n + 1) * sizeof(size_t) + n_stored(part) * (sizeof(int32_t) + sizeof(float));
+    return part->data->storage == AM_STORE_U8 ? n_values : n_values * sizeof(float);
+}
+
+void am_progress_add(am_progress *progress, size_t n_bytes)
+{
+    progress->n_done += n_bytes;
+    for (size_t i = 0; i < progress->n_observers; i++) {
+        const am_observer *o = &progress->observer[i];
+        if (o->upload) o->upload(o->user, progress->n_done, progress->n_total);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- features */
+
+/* An upload under way. */
+typedef struct upload {
+    am_samples *samples;
+    am_ctx *ctx;
+    const am_part *part;
+    const am_scaler *scaler;
+    am_progress *progress;
+    double *sum; /* row sums of what was uploaded so far, n_features */
+} upload;
+
+/* Samples first..first+n go up as floats, scaled in `room`. */
+static altmin_error send_floats(const upload *u, size_t first, size_t n, void *room, altmin_status *st)
+{
+    const size_t d = u->part->data->n_features;
+    float *out = room;
+    if (!u->part->index) {
+        am_data_dense(u->part->data, u->scaler, first, n, out);
     } else {
         altmin_data *chunk;
-        if (am_data_subset(&chunk, part->data, part->index + first, n, st)) return st->code;
-        am_data_dense(chunk, scaler, 0, n, out);
+        if (am_data_subset(&chunk, u->part->data, u->part->index + first, n, st)) return st->code;
+        am_data_dense(chunk, u->scaler, 0, n, out);
         altmin_data_free(chunk);
     }
     for (size_t j = 0; j < n; j++)
-        for (size_t i = 0; i < d; i++) sum[i] += (double)out[i + j * d];
+        for (size_t i = 0; i < d; i++) u->sum[i] += (double)out[i + j * d];
+    am_upload(u->ctx, am_mat_cols(u->samples->x.dense, first, n), out);
     return ALTMIN_OK;
 }
 
-static altmin_error upload_dense(am_samples *samples, am_ctx *ctx, const am_part *part,
-                                 const am_scaler *scaler, double *sum, altmin_status *st)
+/* Samples first..first+n go up as bytes: from where they lie, or gathered in `room`. The sums are those of the floats that
+ * the backend makes of them (am_upload_u8). */
+static altmin_error send_bytes(const upload *u, size_t first, size_t n, void *room, altmin_status *st)
 {
-    const size_t d = part->data->n_features;
-    float *chunk = malloc(d * AM_UPLOAD_CHUNK * sizeof(float));
-    if (!chunk)
-        return am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %d samples of %zu features",
-                       AM_UPLOAD_CHUNK, d);
-    altmin_error error = ALTMIN_OK;
-    for (size_t first = 0; first < part->n && !error; first += AM_UPLOAD_CHUNK) {
-        const size_t n = part->n - first < AM_UPLOAD_CHUNK ? part->n - first : AM_UPLOAD_CHUNK;
-        error = dense_chunk(part, scaler, first, n, chunk, sum, st);
-        if (!error) am_upload(ctx, am_mat_cols(samples->x.dense, first, n), chunk);
+    const size_t d = u->part->data->n_features;
+    const uint8_t *from = u->part->data->u8 + first * d;
+    (void)st;
+    if (u->part->index) {
+        from = room;
+        for (size_t j = 0; j < n; j++)
+            memcpy((uint8_t *)room + j * d, u->part->data->u8 + u->part->index[first + j] * d, d);
     }
-    free(chunk);
+    const float *shift = u->scaler->shift, *factor = u->scaler->factor;
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < d; i++) u->sum[i] += (double)(((float)from[i + j * d] - shift[i]) * factor[i]);
+    am_upload_u8(u->ctx, am_mat_cols(u->samples->x.dense, first, n), from, u->samples->shift,
+                 u->samples->factor);
+    return ALTMIN_OK;
+}
+
+static altmin_error upload_dense(const upload *u, altmin_status *st)
+{
+    const int is_bytes = u->part->data->storage == AM_STORE_U8;
+    const size_t d = u->part->data->n_features, value_bytes = is_bytes ? 1 : sizeof(float);
+    const size_t most = u->part->n < AM_UPLOAD_CHUNK ? u->part->n : AM_UPLOAD_CHUNK;
+    void *room = malloc(most * d * value_bytes); /* no more than the data take */
+    if (!room)
+        return am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %zu samples of %zu features", most, d);
+    if (is_bytes) {
+        am_upload(u->ctx, u->samples->shift, u->scaler->shift);
+        am_upload(u->ctx, u->samples->factor, u->scaler->factor);
+    }
+    altmin_error error = ALTMIN_OK;
+    for (size_t first = 0; first < u->part->n && !error; first += most) {
+        const size_t n = u->part->n - first < most ? u->part->n - first : most;
+        error = (is_bytes ? send_bytes : send_floats)(u, first, n, room, st);
+        am_progress_add(u->progress, n * d * value_bytes);
+    }
+    free(room);
     return error;
 }
 
 /* Sparse samples are scaled by factor alone: am_scaler_fit refuses a shift for them. */
-static altmin_error upload_sparse(am_samples *samples, am_ctx *ctx, const am_part *part,
-                                  const am_scaler *scaler, double *sum, altmin_status *st)
+static altmin_error upload_sparse(const upload *u, altmin_status *st)
 {
-    const am_csc *from = &part->data->sparse, *to = &samples->x.sparse;
+    const am_part *part = u->part;
+    const am_csc *from = &part->data->sparse, *to = &u->samples->x.sparse;
     const size_t stored = n_stored(part);
     size_t *start = malloc((part->n + 1) * sizeof *start);
     int32_t *row = malloc(stored * sizeof *row + 1);
@@ -101,21 +161,24 @@ static altmin_error upload_sparse(am_samples *samples, am_ctx *ctx, const am_par
         start[j] = used;
         for (size_t e = from->start[s]; e < from->start[s + 1]; e++, used++) {
             row[used] = from->row[e];
-            value[used] = from->value[e] * scaler->factor[from->row[e]];
-            sum[row[used]] += (double)value[used];
+            value[used] = from->value[e] * u->scaler->factor[from->row[e]];
+            u->sum[row[used]] += (double)value[used];
         }
     }
     if (ok) {
         start[part->n] = used;
-        am_upload_bytes(ctx, (void *)(uintptr_t)to->start, start, (part->n + 1) * sizeof *start);
-        am_upload_bytes(ctx, (void *)(uintptr_t)to->row, row, stored * sizeof *row);
-        am_upload_bytes(ctx, (void *)(uintptr_t)to->value, value, stored * sizeof *value);
+        am_upload_bytes(u->ctx, (void *)(uintptr_t)to->start, start, (part->n + 1) * sizeof *start);
+        am_upload_bytes(u->ctx, (void *)(uintptr_t)to->row, row, stored * sizeof *row);
+        am_upload_bytes(u->ctx, (void *)(uintptr_t)to->value, value, stored * sizeof *value);
+        am_progress_add(u->progress, am_samples_bytes(u->samples, part));
     }
     free(start);
     free(row);
     free(value);
     return ok ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory to upload %zu stored values", stored);
 }
+
+/* ---------------------------------------------------------------------------------------------- targets */
 
 /* Targets of the squared loss: one-hot rows for classes, the values for regression; with R^2's denominator. */
 static altmin_error upload_target(am_samples *samples, am_ctx *ctx, const am_part *part, altmin_status *st)
@@ -147,16 +210,15 @@ static altmin_error upload_target(am_samples *samples, am_ctx *ctx, const am_par
 }
 
 altmin_error am_samples_upload(am_samples *samples, am_ctx *ctx, const am_part *part, const am_scaler *scaler,
-                               altmin_status *st)
+                               am_progress *progress, altmin_status *st)
 {
     const size_t d = part->data->n_features;
     double *sum = calloc(d, sizeof *sum);
     float *sum_f = malloc(d * sizeof *sum_f);
     altmin_error error =
         sum && sum_f ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu sums", d);
-    if (!error)
-        error = am_input_is_sparse(&samples->x) ? upload_sparse(samples, ctx, part, scaler, sum, st)
-                                                : upload_dense(samples, ctx, part, scaler, sum, st);
+    const upload u = {samples, ctx, part, scaler, progress, sum};
+    if (!error) error = am_input_is_sparse(&samples->x) ? upload_sparse(&u, st) : upload_dense(&u, st);
     for (size_t i = 0; i < d && !error; i++) sum_f[i] = (float)sum[i];
     if (!error) am_upload(ctx, samples->x.sum, sum_f);
     if (!error) error = upload_target(samples, ctx, part, st);

@@ -174,12 +174,21 @@ static altmin_error plan_all(altmin_trainer *t, altmin_status *st)
     return t->method->prepare(&t->state, &problem, plan, st);
 }
 
-static altmin_error upload_all(altmin_trainer *t, altmin_status *st)
+/* progress: who is told; the bytes are counted here. */
+static altmin_error upload_all(altmin_trainer *t, am_progress progress, altmin_status *st)
 {
-    if (am_samples_upload(&t->train, t->ctx, &t->part_train, &t->scaler, st)) return st->code;
-    if (t->part_valid.n && am_samples_upload(&t->valid, t->ctx, &t->part_valid, &t->scaler, st))
-        return st->code;
-    if (t->part_test.n && am_samples_upload(&t->test, t->ctx, &t->part_test, &t->scaler, st)) return st->code;
+    const struct {
+        am_samples *samples;
+        const am_part *part;
+    } parts[] = {{&t->train, &t->part_train}, {&t->valid, &t->part_valid}, {&t->test, &t->part_test}};
+    for (size_t i = 0; i < 3; i++)
+        if (parts[i].part->n) progress.n_total += am_samples_bytes(parts[i].samples, parts[i].part);
+    am_progress_add(&progress, 0);
+    am_label(t->ctx, "upload of the data");
+    for (size_t i = 0; i < 3; i++)
+        if (parts[i].part->n &&
+            am_samples_upload(parts[i].samples, t->ctx, parts[i].part, &t->scaler, &progress, st))
+            return st->code;
     return ALTMIN_OK;
 }
 
@@ -273,7 +282,7 @@ static void describe(altmin_trainer *t, const altmin_data *train, const altmin_d
 }
 
 static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, const altmin_data *train,
-                            const altmin_data *test, altmin_status *st)
+                            const altmin_data *test, am_progress progress, altmin_status *st)
 {
     t->settings = am_settings_copy(settings);
     t->plan = am_plan_new();
@@ -289,28 +298,36 @@ static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, 
                                   .launch = (am_launch)t->settings->launch};
     if (am_backend_open(&t->ctx, (am_backend_kind)t->settings->backend, &open, st)) return st->code;
     if (plan_all(t, st) || am_plan_take(t->plan, t->ctx, st)) return st->code;
-    if (new_model(t, train, st) || upload_all(t, st) || start(t, st)) return st->code;
+    if (new_model(t, train, st) || upload_all(t, progress, st) || start(t, st)) return st->code;
     t->slot = calloc(t->ctx->n_slots, sizeof *t->slot);
     if (!t->slot) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu scalars", t->ctx->n_slots);
     describe(t, train, test);
     return ALTMIN_OK;
 }
 
-altmin_error altmin_trainer_new(altmin_trainer **out, const altmin_settings *settings,
-                                const altmin_data *train, const altmin_data *test, altmin_status *st)
+altmin_error am_trainer_new(altmin_trainer **out, const altmin_settings *settings, const altmin_data *train,
+                            const altmin_data *test, const am_observer *observer, size_t n_observers,
+                            altmin_status *st)
 {
+    const am_progress progress = {.observer = observer, .n_observers = n_observers};
     altmin_status local = {0};
     if (!st) st = &local;
     am_status_clear(st);
     *out = NULL;
     altmin_trainer *t = calloc(1, sizeof *t);
     if (!t) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a trainer");
-    if (prepare(t, settings, train, test, st)) {
+    if (prepare(t, settings, train, test, progress, st)) {
         altmin_trainer_free(t);
         return st->code;
     }
     *out = t;
     return ALTMIN_OK;
+}
+
+altmin_error altmin_trainer_new(altmin_trainer **out, const altmin_settings *settings,
+                                const altmin_data *train, const altmin_data *test, altmin_status *st)
+{
+    return am_trainer_new(out, settings, train, test, NULL, 0, st);
 }
 
 const am_run_info *am_trainer_info(const altmin_trainer *trainer)
