@@ -80,6 +80,7 @@ typedef struct altmin_sweep_report {
     double step_norm;   /**< 2-norm of the change of all blocks in this sweep */
     double eps;         /**< relaxation of the constraint in this sweep; NaN for methods without one */
     size_t n_guarded;   /**< block updates that the guard redid in this sweep */
+    double subgradient; /**< norm of a subgradient of F at the end of the sweep; NaN: not measured */
     int evaluated;      /**< 1 when the metrics below were measured in this sweep */
     altmin_metrics train, valid, test;
 } altmin_sweep_report;

@@ -239,6 +239,22 @@ static const map_line map_lines[] = {
        = 1.5. */
     {AM_MAP_ADAM, 0, {1, 2, 4, 0}, 0, {0.5f, 0.5f, 0.75f, 2, 1, 0.5f}, {1.5, 3, 1}, {0}, 0},
     {AM_MAP_CHANGE, 0, {5, 3}, 0, {0}, {5}, {4}, 0},
+    /* inside: g = 2 (3 - 1, .5) = (4, 1). */
+    {AM_MAP_BOX_SUBGRADIENT, AM_ACT_RELU, {0, 3, 3, 0.5f}, 1, {2, 1}, {0}, {17}, 0},
+    /* on the upper edge, n = (-1, 1): g = (4, 1) points in, its normal part 3/sqrt(2) is taken: (5)^2/2 is left. */
+    {AM_MAP_BOX_SUBGRADIENT, AM_ACT_RELU, {0, 3, 4, 0.5f}, 1, {2, 1}, {0}, {12.5}, 0},
+    /* on the lower edge, n = (1, -1): g n > 0, nothing is taken. */
+    {AM_MAP_BOX_SUBGRADIENT, AM_ACT_RELU, {0, 3, 2, 0.5f}, 1, {2, 1}, {0}, {17}, 0},
+    /* h' = 0, n = (0, 1), g = (-1, -3): only the a part is taken. */
+    {AM_MAP_BOX_SUBGRADIENT, AM_ACT_RELU, {1, -1, 1, -3}, -1, {1, 1}, {0}, {1}, 0},
+    /* z > 0: gz = 2 (3 - 1) - 3 (5 - 3) = -2, ga = 4 (.5) + 3 (2) = 8. */
+    {AM_MAP_SPLIT_SUBGRADIENT, 0, {0, 3, 5, 0.5f}, 1, {2, 3, 4}, {0}, {68}, 0},
+    /* z < 0: gz = 2 (-3 - 1), ga = 2 + 3 (5). */
+    {AM_MAP_SPLIT_SUBGRADIENT, 0, {0, -3, 5, 0.5f}, 1, {2, 3, 4}, {0}, {353}, 0},
+    /* z = 0, a = -2: slopes from 2 (-1) to -2 + 6 hold 0; ga = 4 (.5) - 6. */
+    {AM_MAP_SPLIT_SUBGRADIENT, 0, {0, 0, -2, 0.5f}, 1, {2, 3, 4}, {0}, {16}, 0},
+    /* z = 0, a = 2: slopes -2 or -8. */
+    {AM_MAP_SPLIT_SUBGRADIENT, 0, {0, 0, 2, 0.5f}, 1, {2, 3, 4}, {0}, {68}, 0},
 };
 #define N_MAP_LINES (sizeof map_lines / sizeof *map_lines)
 

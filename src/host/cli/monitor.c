@@ -1,5 +1,5 @@
 /* `altmin monitor`: judge the convergence of a stored run. It reads the JSONL log of 'altmin train --log' line by line and
- * feeds the monitor what the driver fed it: objective, block steps, eps, forward loss. */
+ * feeds the monitor what the driver fed it: objective, block steps, subgradient, eps, forward loss. */
 #include "host/cli/args.h"
 #include "host/cli/cli.h"
 #include "host/cli/help.h"
@@ -77,7 +77,7 @@ static altmin_error read_sweep(run *r, const cJSON *line, altmin_status *st)
         .head2 = squares(steps, "z", n - 1, 1) + squares(steps, "a", n - 1, 1),
         .hidden2 = squares(steps, "W", 0, n) + squares(steps, "b", 0, n) + squares(steps, "z", 0, n - 1) +
                    squares(steps, "a", 0, n - 1),
-        .gradient = NAN,
+        .gradient = number(line, "subgradient"),
         .eps = number(line, "eps"),
         .loss = number(line, "train_loss"),
         .feasibility = number(line, "feasibility"),
@@ -159,6 +159,9 @@ static void print_text(const run *r, const am_monitor_report *m)
     print_group("F falls", &m->objective);
     print_group("head steps", &m->head);
     print_group("hidden", &m->hidden);
+    if (!isnan(m->relative_error))
+        printf("gradient    at most %.4g times the step over %zu sweep%s (relative error b)\n",
+               m->relative_error, m->j ? m->j : 1, m->j > 1 ? "s" : "");
     if (!isnan(m->distance))
         printf("distance    at most %.3g to the limit, all blocks together\n", m->distance);
     printf("\n%6s %12s %12s %11s\n", "j", "c(j)", "blocked", "violations");

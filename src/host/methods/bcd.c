@@ -142,6 +142,25 @@ static void bcd_measure(const void *state, const double *slot, am_measures *out)
     }
 }
 
+/* dF/da_L = c grad R + gamma (a_L - z_L), dF/dz_L = gamma (z_L - a_L) - rho T, T = m_L - z_L. */
+static am_slot bcd_subgradient(void *state)
+{
+    am_splitting *base = &((am_bcd *)state)->base;
+    am_ctx *ctx = base->problem.ctx;
+    const altmin_settings *set = base->problem.settings;
+    const am_subgradient *s = &base->subgradient;
+    const am_splitting_layer *out = &base->layer[base->n_layers];
+    const double gap = set->gamma, ratio = gap / set->rho;
+    am_subgradient_begin(ctx, s);
+    const am_mat t = am_splitting_subgradient(base, base->n_layers);
+    const am_mat g =
+        am_subgradient_loss(ctx, s, base->problem.net->loss, set->loss_weight, out->a, base->problem.train);
+    am_subgradient_add(ctx, s, 1.0, g, gap, out->a, -gap, out->z);
+    am_subgradient_add(ctx, s, set->rho, t, ratio, out->a, -ratio, out->z);
+    for (size_t l = base->n_layers - 1; l >= 1; l--) am_splitting_subgradient(base, l);
+    return s->sum;
+}
+
 /* Published: gamma = rho = 1, alpha = 5 for three hidden layers (1 for ten), squared loss on one-hot rows. */
 static const char *const paper[] = {
     "step", "exact",    "loss", "squared",    "rho",  "1",          "gamma", "1",    "prox-w", "5", "prox-z",
@@ -162,6 +181,7 @@ const am_method am_method_bcd = {
     .start = bcd_start,
     .sweep = bcd_sweep,
     .measure = bcd_measure,
+    .subgradient = bcd_subgradient,
     .weight = am_splitting_weight,
     .bias = am_splitting_bias,
     .form = am_splitting_form,

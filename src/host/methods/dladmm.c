@@ -234,6 +234,25 @@ static void dladmm_measure(const void *state, const double *slot, am_measures *o
     out->layer[base->n_layers].residual2 = slot[m->residual2];
 }
 
+/* Of the augmented Lagrangian in all blocks and u: dL/dz_L = c grad R - rho T with T = m_L - z_L - v, dL/du = z_L - m_L, which
+ * is the primal residual; the rest is the dual one. */
+static am_slot dladmm_subgradient(void *state)
+{
+    am_dladmm *m = state;
+    am_splitting *base = &m->base;
+    am_ctx *ctx = base->problem.ctx;
+    const am_subgradient *s = &base->subgradient;
+    const am_splitting_layer *out = output_of(m);
+    am_subgradient_begin(ctx, s);
+    const am_mat t = am_splitting_subgradient(base, base->n_layers);
+    const am_mat g = am_subgradient_loss(ctx, s, base->problem.net->loss, base->problem.settings->loss_weight,
+                                         out->z, base->problem.train);
+    am_subgradient_add(ctx, s, 1.0, g, -out->penalty, t, 0.0, t);
+    am_scalar(ctx, s->sum, AM_SCALAR_ADD, (am_slot[]){s->sum, m->residual2});
+    for (size_t l = base->n_layers - 1; l >= 1; l--) am_splitting_subgradient(base, l);
+    return s->sum;
+}
+
 /* Published: nu = rho = 1e-6, rho x 10 every 100 iterations. */
 static const char *const paper[] = {"rho", "1e-6",       "nu", "1e-6", "penalty-every",
                                     "100", "rho-factor", "10", NULL};
@@ -252,6 +271,7 @@ const am_method am_method_dladmm = {
     .start = dladmm_start,
     .sweep = dladmm_sweep,
     .measure = dladmm_measure,
+    .subgradient = dladmm_subgradient,
     .weight = am_splitting_weight,
     .bias = am_splitting_bias,
     .form = am_splitting_form,

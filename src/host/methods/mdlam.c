@@ -41,6 +41,7 @@ const am_method am_method_mdlam = {
     .start = am_relaxed_start,
     .sweep = am_relaxed_sweep,
     .measure = am_relaxed_measure,
+    .subgradient = am_relaxed_subgradient,
     .weight = am_relaxed_weight,
     .bias = am_relaxed_bias,
     .form = am_relaxed_form,

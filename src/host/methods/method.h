@@ -22,8 +22,7 @@ typedef struct am_measures {
     double objective; /* F, a sum over samples */
     double eps;       /* relaxation used in the sweep; NaN for methods without one */
     size_t n_guarded; /* block updates redone by the guard in this sweep */
-    double
-        gradient; /* norm of a subgradient of F at the end of the sweep; stays NaN where a method gives none */
+    double gradient;  /* norm of a subgradient of F at the end of the sweep; NaN where it was not measured */
     am_layer_measures layer[AM_MAX_HIDDEN + 2]; /* 1..L */
 } am_measures;
 
@@ -53,6 +52,9 @@ typedef struct am_method {
     void (*sweep)(void *state);
     /** Explain the slots read after the sweep. */
     void (*measure)(const void *state, const double *slot, am_measures *out);
+    /** Issue, between sweeps, what leaves ||g||^2 of a subgradient g of F at the current point in a slot, and return that
+     * slot. Asked for with settings->subgradient alone, known at prepare; NULL: the method gives none. */
+    am_slot (*subgradient)(void *state);
     /** Current W_l and b_l, l = 1..L, in backend memory. */
     am_mat (*weight)(const void *state, size_t l);
     am_mat (*bias)(const void *state, size_t l);

@@ -1,51 +1,12 @@
 /* State, blocks and sweep of mDLAM and TIAM; problem and theory: mdlam.h, tiam.h. Steps: host/train/steps.h.
  *
  * Work per layer and sweep that grows with n (normal form): Gram 1/2 (none for layer 1), B 1, p = W a 1, a step 2: 4.5
- * matrix products of d x d x n, and one fused pass per block. Storage per hidden layer: z, p and two of a, d x n each, and one more z where p1 != p2. */
-#include "host/methods/relaxed.h"
-
-#include "host/train/samples.h"
-
-#include <stdlib.h>
+ * matrix products of d x d x n, and one fused pass per block. */
+#include "host/methods/relaxed_state.h"
 
 /* Products W a of a constant input are carried along linearly in sample form; taken afresh this often so that rounding
  * cannot pile up. */
 #define AM_REFRESH_SWEEPS 32
-/* Power iterations per sweep on a warm vector, and at the start on a cold one; the margin covers what is left. */
-#define AM_POWER_WARM   8
-#define AM_POWER_COLD   100
-#define AM_POWER_MARGIN 1.02
-
-typedef struct am_relaxed_layer {
-    int form;
-    am_mat w[2]; /* w[m->parity] is W^k, the other W^{k-1} and then W^{k+1} */
-    am_mat a[2]; /* likewise; layer 0 uses a[0] alone, through m->input */
-    am_mat b, p, z, s_a, s_z;
-    am_mat b_prev, z_prev; /* TIAM; z_prev where p1 != p2 */
-    am_mat v;              /* leading right singular vector of W, kept warm */
-    am_weight_slots weight;
-    am_activation_slots activation;
-    am_slot residual2, step2_b, step2_z, weight2;
-    am_slot change_b, fired_b, change_z, fired_z;
-} am_relaxed_layer;
-
-struct am_relaxed {
-    am_problem problem;
-    size_t n_layers, n, n_sweeps;
-    int parity;
-    am_relaxed_rule rule;
-    int exact;
-    am_common_slots common;
-    am_common_slots output; /* common with rho/loss-weight in place of rho */
-    am_inertia inertia;     /* rule.own_inertia */
-    am_slot s, s_next, eps_factor, eps_floor, eps_again, eps_used, loss;
-    am_input first;             /* a_0 with its row sums */
-    am_mat gram_1, factor_1;    /* constant A_1 and, for exact steps, its factor */
-    am_mat gram, t, g, u, bias; /* scratch */
-    am_weight_work work;
-    am_relaxed_layer layer[AM_MAX_HIDDEN + 2];
-};
-
 /* ---------------------------------------------------------------------------------------------- blocks */
 
 static am_input input_of(const am_relaxed *m, size_t l)
@@ -54,7 +15,7 @@ static am_input input_of(const am_relaxed *m, size_t l)
     return (am_input){.dense = m->layer[l - 1].a[1 - m->parity], .sum = m->layer[l - 1].s_a};
 }
 
-static am_weight_step weight_step(const am_relaxed *m, size_t l, const am_input *a)
+am_weight_step am_relaxed_weight_step(const am_relaxed *m, size_t l, const am_input *a)
 {
     const am_relaxed_layer *layer = &m->layer[l];
     const altmin_settings *set = m->problem.settings;
@@ -86,7 +47,7 @@ static void block_w(am_relaxed *m, size_t l)
     am_ctx *ctx = m->problem.ctx;
     am_relaxed_layer *layer = &m->layer[l];
     const am_input a = input_of(m, l);
-    const am_weight_step step = weight_step(m, l, &a);
+    const am_weight_step step = am_relaxed_weight_step(m, l, &a);
     const int constant = l == 1, normal = layer->form == AM_FORM_NORMAL;
     if (normal && !constant) am_step_gram(ctx, step.gram, &a);
     if (m->exact) {
@@ -208,8 +169,7 @@ double am_relaxed_lambda(const am_relaxed *m, const double *slot, size_t l)
 
 /* ---------------------------------------------------------------------------------------------- sweep */
 
-/* Hidden z and a by a forward pass from the current weights; histories of a and z forget where they were. */
-static void lift(am_relaxed *m)
+void am_relaxed_lift(am_relaxed *m)
 {
     am_ctx *ctx = m->problem.ctx;
     const am_net *net = m->problem.net;
@@ -249,7 +209,7 @@ void am_relaxed_sweep_begin(am_relaxed *m)
     }
     if (!due(m, set->relift)) return;
     am_label(ctx, "re-lift");
-    lift(m);
+    am_relaxed_lift(m);
     block_z(m, m->n_layers); /* z_L at its minimiser for the new m_L */
 }
 
@@ -294,165 +254,7 @@ void am_relaxed_follow_nesterov(am_relaxed *m)
     m->inertia = (am_inertia){w, w, zero, zero};
 }
 
-/* ---------------------------------------------------------------------------------------------- life */
-
-static void plan_layers(am_relaxed *m, am_plan *plan)
-{
-    const size_t *width = m->problem.net->width;
-    for (size_t l = 1; l <= m->n_layers; l++) {
-        am_relaxed_layer *layer = &m->layer[l];
-        for (int i = 0; i < 2; i++)
-            am_plan_mat(plan, "W, two iterates", &layer->w[i], width[l], width[l - 1]);
-        am_plan_mat(plan, "vectors", &layer->b, width[l], 1);
-        if (m->rule.own_inertia) am_plan_mat(plan, "vectors", &layer->b_prev, width[l], 1);
-        am_plan_mat(plan, "vectors", &layer->s_z, width[l], 1);
-        am_plan_mat(plan, "vectors", &layer->v, width[l - 1], 1);
-        am_plan_mat(plan, "p = W a", &layer->p, width[l], m->n);
-        am_plan_mat(plan, "z", &layer->z, width[l], m->n);
-        if (l == m->n_layers) break;
-        if (m->rule.own_inertia && m->problem.settings->p1 != m->problem.settings->p2)
-            am_plan_mat(plan, "z before", &layer->z_prev, width[l], m->n);
-        for (int i = 0; i < 2; i++) am_plan_mat(plan, "a, two iterates", &layer->a[i], width[l], m->n);
-        am_plan_mat(plan, "vectors", &layer->s_a, width[l], 1);
-    }
-}
-
-static size_t max_size(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static void plan_scratch(am_relaxed *m, am_plan *plan)
-{
-    const size_t *width = m->problem.net->width;
-    size_t t = 0, g = 0, gram = 0;
-    int form[AM_MAX_HIDDEN + 2] = {0};
-    for (size_t l = 1; l <= m->n_layers; l++) {
-        form[l] = m->layer[l].form;
-        if (form[l] == AM_FORM_NORMAL && l > 1) gram = max_size(gram, width[l - 1]);
-        if (l > 1) t = max_size(t, width[l]);
-        if (l < m->n_layers) g = max_size(g, width[l]);
-    }
-    am_weight_work_plan(&m->work, plan, m->problem.net, form, m->n, m->exact);
-    am_plan_mat(plan, "scratch, samples", &m->t, t, m->n);
-    am_plan_mat(plan, "scratch, samples", &m->g, g, m->n);
-    am_plan_mat(plan, "normal matrices", &m->gram, gram, gram);
-    am_plan_mat(plan, "vectors", &m->u, am_net_max_width(m->problem.net, 1), 1);
-    am_plan_mat(plan, "vectors", &m->bias, am_net_max_width(m->problem.net, 1), 1);
-}
-
-static void plan_first(am_relaxed *m, am_plan *plan)
-{
-    const int normal = m->layer[1].form == AM_FORM_NORMAL;
-    const size_t d = m->problem.net->width[0], size = normal ? d : m->n;
-    if (normal) am_plan_mat(plan, "normal matrices", &m->gram_1, d, d);
-    if (m->exact) am_plan_mat(plan, "normal matrices", &m->factor_1, size, am_factor_cols(size));
-}
-
-static void take_inertia(am_relaxed *m)
-{
-    am_ctx *ctx = m->problem.ctx;
-    const altmin_settings *set = m->problem.settings;
-    const am_slot p = am_slots_new(ctx, 4);
-    m->inertia = (am_inertia){p, p + 1, p + 2, p + 3};
-    am_slots_write(ctx, p, 4, (double[]){set->p1, set->p2, set->p3, set->p1 - set->p2});
-}
-
-static void take_slots(am_relaxed *m)
-{
-    am_ctx *ctx = m->problem.ctx;
-    const altmin_settings *set = m->problem.settings;
-    const am_slot c = am_slots_new(ctx, 9), own = am_slots_new(ctx, 8);
-    m->common = (am_common_slots){c, c + 1, c + 2, c + 3, c + 4, c + 5, c + 6, c + 7, c + 8};
-    const double value[] = {
-        0.0, 1.0, -1.0, set->rho, set->mu, 1.0 / (double)m->n, set->eps_start, 0.0, AM_POWER_MARGIN};
-    am_slots_write(ctx, c, 9, value);
-    m->s = own, m->s_next = own + 1, m->eps_factor = own + 2, m->eps_floor = own + 3, m->eps_used = own + 4;
-    m->loss = own + 5, m->eps_again = own + 6;
-    const double start[] = {0.0, 0.0, set->eps_factor, set->eps_floor,
-                            0.0, 0.0, set->eps_again,  set->rho / set->loss_weight};
-    am_slots_write(ctx, own, 8, start);
-    m->output = m->common;
-    m->output.rho = own + 7;
-    if (m->rule.own_inertia) take_inertia(m);
-    for (size_t l = 1; l <= m->n_layers; l++) {
-        am_relaxed_layer *layer = &m->layer[l];
-        layer->weight = am_weight_slots_new(ctx);
-        layer->activation = am_activation_slots_new(ctx);
-        const am_slot s = am_slots_new(ctx, 8);
-        layer->residual2 = s, layer->step2_b = s + 1, layer->step2_z = s + 2, layer->weight2 = s + 3;
-        layer->change_b = s + 4, layer->fired_b = s + 5, layer->change_z = s + 6, layer->fired_z = s + 7;
-    }
-}
-
-altmin_error am_relaxed_prepare(void **state, const am_problem *problem, am_relaxed_rule rule, am_plan *plan,
-                                altmin_status *st)
-{
-    am_relaxed *m = calloc(1, sizeof *m);
-    *state = m;
-    if (!m) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the state of the method");
-    const am_net *net = problem->net;
-    m->problem = *problem;
-    m->rule = rule;
-    m->n_layers = net->n_layers;
-    m->n = problem->train->n;
-    m->exact = problem->settings->step == AM_STEP_EXACT;
-    for (size_t l = 1; l <= m->n_layers; l++)
-        m->layer[l].form =
-            am_step_weight_form(problem->settings, net->width[l - 1], net->width[l], m->n, l == 1, m->exact);
-    take_slots(m);
-    plan_first(m, plan);
-    plan_layers(m, plan);
-    plan_scratch(m, plan);
-    return am_ctx_status(problem->ctx, st);
-}
-
-/* z_L on the labels: 2 y - 1 on one-hot rows (published), the target for regression. */
-static altmin_error start_output(am_relaxed *m, altmin_status *st)
-{
-    am_ctx *ctx = m->problem.ctx;
-    const am_samples *train = m->problem.train;
-    const am_relaxed_layer *out = &m->layer[m->n_layers];
-    if (!train->label)
-        am_copy(ctx, out->z, train->target);
-    else if (am_samples_signed_one_hot(train, ctx, out->z, st))
-        return st->code;
-    am_row_sum(ctx, out->s_z, out->z);
-    return am_ctx_status(ctx, st);
-}
-
-static altmin_error start_vectors(am_relaxed *m, altmin_status *st)
-{
-    am_ctx *ctx = m->problem.ctx;
-    for (size_t l = 2; l <= m->n_layers; l++) {
-        const am_relaxed_layer *layer = &m->layer[l];
-        const am_mat u = {m->u.data, layer->z.rows, 1};
-        am_fill(ctx, layer->v, 1.0f);
-        am_norm2(ctx, m->layer[l - 1].activation.lambda, layer->w[0], layer->v, u, AM_POWER_COLD);
-    }
-    return am_ctx_status(ctx, st);
-}
-
-altmin_error am_relaxed_start(void *state, float *const *w, float *const *b, altmin_status *st)
-{
-    am_relaxed *m = state;
-    am_ctx *ctx = m->problem.ctx;
-    m->first = m->problem.train->x;
-    for (size_t l = 1; l <= m->n_layers; l++) {
-        am_upload(ctx, m->layer[l].w[0], w[l]);
-        am_upload(ctx, m->layer[l].w[1], w[l]);
-        am_upload(ctx, m->layer[l].b, b[l]);
-        if (m->rule.own_inertia) am_upload(ctx, m->layer[l].b_prev, b[l]);
-    }
-    lift(m);
-    if (start_output(m, st) || start_vectors(m, st)) return st->code;
-    if (m->layer[1].form == AM_FORM_NORMAL) am_step_gram(ctx, m->gram_1, &m->first);
-    if (m->exact) {
-        const am_weight_step step = weight_step(m, 1, &m->first);
-        am_step_weight_factor(ctx, &step, m->factor_1);
-    }
-    return am_ctx_status(ctx, st);
-}
+/* ---------------------------------------------------------------------------------------------- reading */
 
 void am_relaxed_measure(const void *state, const double *slot, am_measures *out)
 {
@@ -477,6 +279,35 @@ void am_relaxed_measure(const void *state, const double *slot, am_measures *out)
         for (int i = 0; i < 3; i++) out->n_guarded += slot[fired[i]] != 0.0;
         out->n_guarded += hidden && slot[layer->activation.fired] != 0.0;
     }
+}
+
+/* At the end of a sweep p_l, b_l, z_l and a_l are of one point, whose eps was eps_used. */
+am_slot am_relaxed_subgradient(void *state)
+{
+    am_relaxed *m = state;
+    am_ctx *ctx = m->problem.ctx;
+    const altmin_settings *set = m->problem.settings;
+    const am_subgradient *s = &m->subgradient;
+    am_subgradient_begin(ctx, s);
+    for (size_t l = m->n_layers; l >= 1; l--) {
+        const am_relaxed_layer *layer = &m->layer[l], *below = &m->layer[l - 1];
+        const am_mat w = layer->w[m->parity];
+        const am_input a = l == 1 ? m->first : (am_input){.dense = below->a[m->parity]};
+        const am_mat t = am_subgradient_linear(
+            ctx, s, &(am_linear_terms){set->rho, set->mu, w, layer->b, layer->p, layer->z, &a});
+        if (l == m->n_layers) {
+            const am_mat g = am_subgradient_loss(ctx, s, m->problem.net->loss, set->loss_weight, layer->z,
+                                                 m->problem.train);
+            am_subgradient_add(ctx, s, 1.0, g, -set->rho, t, 0.0, t);
+        }
+        if (l == 1) break;
+        const am_mat q = am_subgradient_below(ctx, s, w, t);
+        am_subgradient_map(ctx, s, AM_MAP_BOX_SUBGRADIENT, m->problem.net->act,
+                           (am_map_args){.in = {below->p, below->z, a.dense, q},
+                                         .row = below->b,
+                                         .coef = {m->common.rho, m->eps_used}});
+    }
+    return s->sum;
 }
 
 am_mat am_relaxed_weight(const void *state, size_t l)

@@ -27,6 +27,7 @@ altmin_error am_relaxed_prepare(void **state, const am_problem *problem, am_rela
 altmin_error am_relaxed_start(void *state, float *const *w, float *const *b, altmin_status *st);
 void am_relaxed_sweep(void *state);
 void am_relaxed_measure(const void *state, const double *slot, am_measures *out);
+am_slot am_relaxed_subgradient(void *state);
 am_mat am_relaxed_weight(const void *state, size_t l);
 am_mat am_relaxed_bias(const void *state, size_t l);
 const char *am_relaxed_form(const void *state, size_t l);

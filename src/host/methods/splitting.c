@@ -286,6 +286,10 @@ altmin_error am_splitting_prepare(am_splitting *m, const am_problem *problem, in
     take_slots(m);
     plan_layers(m, output_a, plan);
     plan_scratch(m, plan);
+    if (problem->settings->subgradient) {
+        am_subgradient_slots(&m->subgradient, problem->ctx);
+        am_subgradient_plan(&m->subgradient, net, m->n, plan);
+    }
     return am_ctx_status(problem->ctx, st);
 }
 
@@ -363,6 +367,27 @@ void am_splitting_measure(const am_splitting *m, const double *slot, am_measures
         measures->residual2 = slot[layer->residual2];
         measures->box = l < m->n_layers ? slot[layer->box] : 0.0;
     }
+}
+
+am_mat am_splitting_subgradient(am_splitting *m, size_t l)
+{
+    am_ctx *ctx = m->problem.ctx;
+    const am_splitting_layer *layer = &m->layer[l];
+    const am_subgradient *s = &m->subgradient;
+    const am_mat w = layer->w[layer->now];
+    const am_input a = input_of(m, l);
+    const am_mat t = am_subgradient_linear(ctx, s,
+                                           &(am_linear_terms){layer->penalty, m->problem.settings->mu, w,
+                                                              layer->b, layer->p, layer->target, &a});
+    if (l == 1) return t;
+    const am_splitting_layer *below = &m->layer[l - 1];
+    const am_slot c = s->coef;
+    am_slots_write(ctx, c, 3, (double[]){below->penalty, below->gap, layer->penalty});
+    am_subgradient_map(ctx, s, AM_MAP_SPLIT_SUBGRADIENT, 0,
+                       (am_map_args){.in = {below->p, below->z, below->a, am_subgradient_below(ctx, s, w, t)},
+                                     .row = below->b,
+                                     .coef = {c, c + 1, c + 2}});
+    return t;
 }
 
 am_mat am_splitting_weight(const void *state, size_t l)

@@ -9,6 +9,7 @@
 
 #include "host/methods/method.h"
 #include "host/train/steps_split.h"
+#include "host/train/steps_subgradient.h"
 
 typedef struct am_splitting_layer {
     int form;
@@ -38,6 +39,7 @@ typedef struct am_splitting {
     am_mat gram_1, factor_1;
     am_mat t, g, old, gram_a, factor_a, inverse, u, small, none; /* scratch; none: zeros, d_L x 1 */
     am_weight_work work;
+    am_subgradient subgradient; /* scratch; taken where the settings ask for it */
     am_splitting_layer layer[AM_MAX_HIDDEN + 2];
 } am_splitting;
 
@@ -68,6 +70,9 @@ void am_splitting_a(am_splitting *m, size_t l);
 
 /** Slots of all layers into measures, without objective. */
 void am_splitting_measure(const am_splitting *m, const double *slot, am_measures *out);
+/** Add to the subgradient at the end of a sweep: W_l, b_l and, for l > 1, z_{l-1} and a_{l-1}. Call it for l = L .. 1 after
+ *  am_subgradient_begin. Returns T_l = m_l - target_l, which stays until the next call. */
+am_mat am_splitting_subgradient(am_splitting *m, size_t l);
 am_mat am_splitting_weight(const void *state, size_t l);
 am_mat am_splitting_bias(const void *state, size_t l);
 const char *am_splitting_form(const void *state, size_t l);

@@ -54,6 +54,23 @@ static void summarise(const am_loop *loop, altmin_sweep_report *report)
     report->step_norm = sqrt(step2);
     report->eps = t->measures.eps;
     report->n_guarded = t->measures.n_guarded;
+    report->subgradient = t->measures.gradient;
+}
+
+/* Off the clock and out of the profile, like an evaluation. */
+static altmin_error measure_subgradient(altmin_trainer *t, altmin_status *st)
+{
+    t->measures.gradient = NAN;
+    if (!t->settings->subgradient) return ALTMIN_OK;
+    const double start_s = now_s();
+    double square;
+    t->ctx->profile_paused = 1;
+    const am_slot slot = t->method->subgradient(t->state);
+    const altmin_error error = am_slots_read(t->ctx, slot, 1, &square, st);
+    t->ctx->profile_paused = 0;
+    t->result.eval_s += now_s() - start_s;
+    t->measures.gradient = sqrt(square);
+    return error;
 }
 
 static altmin_error sweep_once(am_loop *loop, altmin_sweep_report *report, altmin_status *st)
@@ -64,8 +81,8 @@ static altmin_error sweep_once(am_loop *loop, altmin_sweep_report *report, altmi
     const altmin_error error = am_slots_read(t->ctx, 0, t->ctx->n_slots, t->slot, st);
     t->result.train_s += now_s() - start_s;
     if (error) return error;
-    t->measures.gradient = NAN;
     t->method->measure(t->state, t->slot, &t->measures);
+    if (measure_subgradient(t, st)) return st->code;
     *report = (altmin_sweep_report){.sweep = loop->sweep,
                                     .time_s = t->result.train_s,
                                     .train = am_metrics_none(),
@@ -174,7 +191,7 @@ static void watch(am_loop *loop, const altmin_sweep_report *report)
     const size_t n_layers = loop->t->net.n_layers;
     am_monitor_point p = {.sweep = loop->sweep,
                           .objective = report->objective,
-                          .gradient = measures->gradient,
+                          .gradient = report->subgradient,
                           .eps = report->eps,
                           .loss = report->train.loss,
                           .feasibility = report->feasibility};

@@ -3,7 +3,7 @@
  *
  *   {"type":"header", version, time, host, machine, threads, backend, backend_detail, method, loss,
  * activation, scaling, settings, data, test, widths, parameters, forms, plan}
- *   {"type":"sweep", sweep, time_s, objective, feasibility, step_norm, eps, guarded, train_*, valid_*, test_*,
+ *   {"type":"sweep", sweep, time_s, objective, feasibility, step_norm, eps, guarded, subgradient, train_*, valid_*, test_*,
  *    box_violation, steps}
  *   {"type":"result", stop, detail, sweeps, best_sweep, best, last, train_s, eval_s, monitor, ops}
  *
@@ -88,6 +88,7 @@ static void put_report(const am_log *log, const altmin_sweep_report *r)
     put_real(log->f, "step_norm", r->step_norm);
     put_real(log->f, "eps", r->eps);
     put_count(log->f, "guarded", r->n_guarded);
+    put_real(log->f, "subgradient", r->subgradient);
     put_metrics(log->f, "train", r->evaluated ? &r->train : &none, log->classification);
     put_metrics(log->f, "valid", r->evaluated ? &r->valid : &none, log->classification);
     put_metrics(log->f, "test", r->evaluated ? &r->test : &none, log->classification);

@@ -1,4 +1,4 @@
-/* Settings of a run: one descriptor table (settings.c) gives each its name, type, default, range, unit, help
+/* Settings of a run: one descriptor table (settings_table.c) gives each its name, type, default, range, unit, help
  * and paper symbol, and drives defaults, validation, --help, the config file, the run log and the model's
  * metadata. */
 #ifndef AM_SETTINGS_H
@@ -75,6 +75,7 @@ struct altmin_settings {
     size_t patience;        /* evaluations; 0: off */
     double tolerance;       /* relative objective change; 0: off */
     size_t eval_every;      /* sweeps between evaluations */
+    int subgradient;        /* 0, 1: measure it after every sweep */
     /* machine */
     int backend;    /* am_backend_kind: auto, ref, cpu, cuda */
     size_t threads; /* 0: all */

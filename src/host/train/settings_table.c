@@ -35,7 +35,7 @@ static const char *const precision_names[] = {"auto", "fp32", "tf32", "bf16", NU
 static const char *const launch_names[] = {"graph", "stream", "sync", NULL};
 static const char *const gram_names[] = {"auto", "syrk", "gemm", NULL};
 static const char *const preset_names[] = {"default", "paper", "best", NULL};
-static const char *const guard_names[] = {"no", "yes", NULL};
+static const char *const no_yes_names[] = {"no", "yes", NULL};
 static const char *const backend_names[] = {"auto", "ref", "cpu", "cuda", NULL};
 
 /* One row: fields of am_setting by name; GROUP is the heading that the file of rows stands under. */

@@ -115,6 +115,9 @@ static altmin_error resolve_net(altmin_trainer *t, const altmin_data *train, alt
             return am_fail(st, ALTMIN_ERR_USAGE, "layer %zu: %zu x %zu weights overflow", l, net->width[l],
                            net->width[l - 1]);
     }
+    if (set->subgradient && !t->method->subgradient)
+        return am_fail(st, ALTMIN_ERR_USAGE, "method %s gives no subgradient; leave --subgradient out",
+                       t->method->name);
     return t->method->check(set, net, st);
 }
 

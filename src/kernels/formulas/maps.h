@@ -46,7 +46,9 @@
     X(BACK, back, 1, 2, 0, 0, 1, 0, 0)                                                                       \
     X(MOMENTUM, momentum, 0, 3, 0, 3, 2, 0, 0)                                                               \
     X(ADAM, adam, 0, 4, 0, 6, 3, 0, 0)                                                                       \
-    X(CHANGE, change, 0, 2, 0, 0, 1, 1, 0)
+    X(CHANGE, change, 0, 2, 0, 0, 1, 1, 0)                                                                   \
+    X(BOX_SUBGRADIENT, box_subgradient, 1, 4, 1, 2, 0, 1, 0)                                                 \
+    X(SPLIT_SUBGRADIENT, split_subgradient, 0, 4, 1, 3, 0, 1, 0)
 
 #define AM_ENUM_MAP(ID, ...) AM_MAP_##ID,
 typedef enum am_map_id { AM_MAPS(AM_ENUM_MAP) AM_N_MAPS } am_map_id;
@@ -357,5 +359,7 @@ AM_MAP_FN(dual)
     s[0] = e * e;
     s[1] = v * e;
 }
+
+#include "kernels/formulas/maps_subgradient.h"
 
 #endif

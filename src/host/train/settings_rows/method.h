@@ -55,7 +55,7 @@ SETTING(.name = "p2", .type = AM_SET_REAL, .offset = FIELD(p2), .fallback = "0.7
 SETTING(.name = "p3", .type = AM_SET_REAL, .offset = FIELD(p3), .fallback = "0.3", .min = 0, .max = 1,
         .max_open = 1, .symbol = "p3", .help = "tiam: how far a block goes beyond its result")
 SETTING(.name = "guard", .type = AM_SET_CHOICE, .offset = FIELD(guard), .fallback = "yes",
-        .choices = guard_names,
+        .choices = no_yes_names,
         .help = "tiam: redo a block without inertia when its objective does not fall (mdlam: see --accel)")
 SETTING(.name = "gamma", .type = AM_SET_REAL, .offset = FIELD(gamma), .fallback = "1", .min = 0,
         .max = NO_LIMIT, .min_open = 1, .symbol = "gamma", .help = "bcd: penalty on a - h(z)")
