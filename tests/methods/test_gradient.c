@@ -19,6 +19,7 @@
 
 /* Weights of a trainer in double: w[l], b[l], l = 1..L. */
 typedef struct weights {
+    int resnet;
     size_t n_layers, width[8];
     double *w[8], *b[8];
 } weights;
@@ -35,7 +36,7 @@ static double *fetch(const altmin_trainer *t, am_mat m)
 
 static weights weights_of(const altmin_trainer *t)
 {
-    weights v = {.n_layers = t->net.n_layers};
+    weights v = {.resnet = t->settings->arch == AM_ARCH_RESNET, .n_layers = t->net.n_layers};
     memcpy(v.width, t->net.width, (v.n_layers + 1) * sizeof v.width[0]);
     for (size_t l = 1; l <= v.n_layers; l++) {
         v.w[l] = fetch(t, t->method->weight(t->state, l));
@@ -62,7 +63,13 @@ static double loss_of(const weights *v, int act, int squared, const altmin_data 
             z[i] = v->b[l][i];
             for (size_t k = 0; k < v->width[l - 1]; k++) z[i] += v->w[l][i + k * v->width[l]] * a[k];
         }
-        for (size_t i = 0; i < v->width[l]; i++) a[i] = oracle_h(act, z[i]);
+        for (size_t i = 0; i < v->width[l]; i++)
+            if (!v->resnet)
+                a[i] = oracle_h(act, z[i]);
+            else if (v->width[l] == v->width[l - 1])
+                a[i] += oracle_h(act, z[i]);
+            else
+                a[i] = z[i]; /* the input map */
     }
     const size_t k = v->width[v->n_layers];
     double sum = 0.0;
@@ -83,13 +90,14 @@ static double mean_loss(const weights *v, int act, int squared, const altmin_dat
     return sum / (double)n;
 }
 
-/* Largest difference between the trainer's last gradient and central differences of the mean loss at v. */
+/* Largest difference between the trainer's last gradient and central differences of the mean loss at v, in units of 1 and
+ * the largest entry. */
 static double gradient_error(const altmin_trainer *t, weights *v, const altmin_data *data,
                              const int32_t *order, size_t n)
 {
     const double h = 1e-6;
     const int act = t->net.act, squared = t->net.loss == AM_LOSS_SQUARED;
-    double worst = 0.0;
+    double worst = 0.0, largest = 0.0;
     for (size_t l = 1; l <= v->n_layers; l++)
         for (int block = 0; block < 2; block++) {
             double *x = block ? v->b[l] : v->w[l];
@@ -103,10 +111,11 @@ static double gradient_error(const altmin_trainer *t, weights *v, const altmin_d
                 const double down = mean_loss(v, act, squared, data, order, n);
                 x[i] = old;
                 worst = fmax(worst, fabs((up - down) / (2.0 * h) - g[i]));
+                largest = fmax(largest, fabs(g[i]));
             }
             free(g);
         }
-    return worst;
+    return worst / (1.0 + largest);
 }
 
 static void sweep(altmin_trainer *t)
@@ -123,22 +132,28 @@ static void gradients_are_gradients(void **state)
     (void)state;
     static const char *const acts[] = {"identity", "relu",    "leaky-relu", "elu",
                                        "tanh",     "sigmoid", "softplus",   "hard-tanh"};
-    static const char *const backends[] = {"ref", "cpu"}, *const hidden[] = {"7,5", "none"};
+    static const char *const backends[] = {"ref", "cpu"};
+    static const struct {
+        const char *arch, *hidden;
+    } nets[] = {
+        {"mlp", "7,5"}, {"mlp", "none"}, {"resnet", "3x6"}, {"resnet", "2x7"}}; /* 6 features: no map */
     altmin_data *classes = problem_random(6, 23, 4, 3), *values = problem_random(6, 23, 0, 4);
     for (int a = 0; a < 8; a++)
         for (int loss = 0; loss < 3; loss++)
-            for (int k = 0; k < 2; k++) {
+            for (int k = 0; k < 8; k++) {
                 const altmin_data *data = loss == 2 ? values : classes;
+                const char *const arch = nets[k / 2].arch, *const hidden = nets[k / 2].hidden;
                 altmin_trainer *t = problem_run(
-                    data,
-                    (const char *const[]){"method", loss == 1 ? "adam" : "sgd", "hidden", hidden[a == 0 && k],
-                                          "activation", acts[a], "loss", loss ? "squared" : "cross-entropy",
-                                          "batch", "0", "init", "he", "backend", backends[k], NULL});
+                    data, (const char *const[]){"arch", arch, "hidden", hidden, "method",
+                                                loss == 1 ? "adam" : "sgd", "activation", acts[a], "loss",
+                                                loss ? "squared" : "cross-entropy", "batch", "0", "init",
+                                                "he", "backend", backends[k % 2], NULL});
                 weights v = weights_of(t);
                 sweep(t);
                 const double error = gradient_error(t, &v, data, NULL, 23);
                 if (!(error < 3e-6))
-                    fail_msg("%s, loss %d, %s: gradient off by %g", acts[a], loss, backends[k], error);
+                    fail_msg("%s %s, %s, loss %d, %s: gradient off by %g", arch, hidden, acts[a], loss,
+                             backends[k % 2], error);
                 const double f = 23.0 * mean_loss(&v, t->net.act, loss > 0, data, NULL, 23);
                 assert_true(fabs(t->measures.objective - f) <= 1e-5 * f);
                 weights_free(&v);
@@ -146,6 +161,31 @@ static void gradients_are_gradients(void **state)
             }
     altmin_data_free(classes);
     altmin_data_free(values);
+}
+
+/* Many blocks: the forward pass starts at the scale of the data, whatever the depth, and training gets somewhere. */
+static void deep_residual_networks_train(void **state)
+{
+    (void)state;
+    static const char *const depths[] = {"2x16", "8x16", "32x16", "128x16"};
+    altmin_data *data = problem_digits(500);
+    altmin_status st = {0};
+    for (int k = 0; k < 4; k++) {
+        altmin_trainer *t = problem_run(
+            data, (const char *const[]){"arch", "resnet", "hidden", depths[k], "method", "adam", "batch",
+                                        "50", "scale", "unit", "sweeps", "30", "rate", "3e-3", NULL});
+        sweep(t);
+        const double first = t->measures.objective;
+        if (!(first < 1.5 * 500.0 * log(10.0))) fail_msg("%s: starts at %g", depths[k], first);
+        altmin_stop stop;
+        assert_int_equal(altmin_trainer_run(t, NULL, NULL, &stop, &st), ALTMIN_OK);
+        assert_int_equal(stop, ALTMIN_STOP_SWEEPS);
+        if (!(t->measures.objective < 0.1 * first && t->result.last.train.accuracy > 0.95))
+            fail_msg("%s: from %g to %g, accuracy %.4f", depths[k], first, t->measures.objective,
+                     t->result.last.train.accuracy);
+        altmin_trainer_free(t);
+    }
+    altmin_data_free(data);
 }
 
 /* A batch's gradient is the mean over its own samples, also of the shorter last batch. Without movement (a tiny rate) the
@@ -301,18 +341,28 @@ static void sparse_data_go_in_full_batches(void **state)
 {
     (void)state;
     altmin_data *dense = problem_random(12, 40, 3, 9), *sparse = problem_sparse(dense, 0.0f);
-    weights v[2];
-    for (int i = 0; i < 2; i++) {
-        altmin_trainer *t =
-            problem_run(i ? sparse : dense, (const char *const[]){"method", "adam", "hidden", "8", "batch",
-                                                                  "0", "rate", "0.01", NULL});
-        for (int s = 0; s < 10; s++) sweep(t);
-        v[i] = weights_of(t);
-        altmin_trainer_free(t);
+    static const struct {
+        const char *arch, *hidden;
+        int stays; /* sparse: a first block adds its input to something, so it gets dense samples */
+    } nets[] = {{"mlp", "8", 1}, {"resnet", "2x8", 1}, {"resnet", "2x12", 0}};
+    for (int k = 0; k < 3; k++) {
+        weights v[2];
+        for (int i = 0; i < 2; i++) {
+            altmin_trainer *t =
+                problem_run(i ? sparse : dense,
+                            (const char *const[]){"method", "adam", "arch", nets[k].arch, "hidden",
+                                                  nets[k].hidden, "batch", "0", "rate", "0.01", NULL});
+            assert_int_equal(am_input_is_sparse(&t->train.x), i && nets[k].stays);
+            for (int s = 0; s < 10; s++) sweep(t);
+            v[i] = weights_of(t);
+            altmin_trainer_free(t);
+        }
+        for (size_t l = 1; l <= v[0].n_layers; l++)
+            for (size_t e = 0; e < v[0].width[l] * v[0].width[l - 1]; e++)
+                assert_true(fabs(v[0].w[l][e] - v[1].w[l][e]) < 1e-4);
+        weights_free(&v[0]);
+        weights_free(&v[1]);
     }
-    for (size_t l = 1; l <= 2; l++)
-        for (size_t e = 0; e < v[0].width[l] * v[0].width[l - 1]; e++)
-            assert_true(fabs(v[0].w[l][e] - v[1].w[l][e]) < 1e-4);
     altmin_settings *settings =
         problem_settings((const char *const[]){"method", "adam", "batch", "10", NULL});
     altmin_trainer *t = NULL;
@@ -320,8 +370,6 @@ static void sparse_data_go_in_full_batches(void **state)
     assert_int_equal(altmin_trainer_new(&t, settings, sparse, NULL, &st), ALTMIN_ERR_USAGE);
     assert_non_null(strstr(st.message, "--batch 0"));
     altmin_settings_free(settings);
-    weights_free(&v[0]);
-    weights_free(&v[1]);
     altmin_data_free(sparse);
     altmin_data_free(dense);
 }
@@ -360,6 +408,7 @@ int main(void)
         cmocka_unit_test(runs_repeat),
         cmocka_unit_test(sparse_data_go_in_full_batches),
         cmocka_unit_test(digits_are_learnt),
+        cmocka_unit_test(deep_residual_networks_train),
     };
     return cmocka_run_group_tests_name("gradient", tests, NULL, NULL);
 }

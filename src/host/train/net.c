@@ -28,6 +28,13 @@ size_t am_net_misfit(const am_net *net)
     return last > 1 && am_net_kind(net, last - 1) == AM_LAYER_BLOCK ? 0 : last;
 }
 
+size_t am_net_n_blocks(const am_net *net)
+{
+    size_t n = 0;
+    for (size_t l = 1; l <= net->n_layers; l++) n += am_net_kind(net, l) == AM_LAYER_BLOCK;
+    return n;
+}
+
 size_t am_net_max_width(const am_net *net, size_t first)
 {
     size_t widest = 0;

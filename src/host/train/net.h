@@ -46,6 +46,9 @@ static inline am_layer_kind am_net_kind(const am_net *net, size_t l)
  *  input map is a block, and there is one at least. 0: they are one. */
 size_t am_net_misfit(const am_net *net);
 
+/** Number of residual blocks. */
+size_t am_net_n_blocks(const am_net *net);
+
 /** Largest of width[first..L]. */
 size_t am_net_max_width(const am_net *net, size_t first);
 size_t am_net_n_parameters(const am_net *net);

@@ -16,7 +16,7 @@ SETTING(.name = "loss", .type = AM_SET_CHOICE, .offset = FIELD(loss), .fallback 
         .help = "loss at the output; auto: cross-entropy for classes, squared for values")
 SETTING(.name = "init", .type = AM_SET_CHOICE, .offset = FIELD(init), .fallback = "he", .choices = init_names,
         .help = "initial weights; paper: normal with standard deviation --init-scale; he: normal with "
-                "variance 2 / inputs of the layer")
+                "variance 2 / inputs of the layer; residual blocks divide the deviation by their number")
 SETTING(.name = "init-scale", .type = AM_SET_REAL, .offset = FIELD(init_scale), .fallback = "0.1", .min = 0,
         .max = NO_LIMIT, .min_open = 1, .help = "standard deviation of the initial weights with --init paper")
 SETTING(.name = "bias-start", .type = AM_SET_REAL, .offset = FIELD(bias_start), .fallback = "0", .min = -1e6,
