@@ -4,9 +4,11 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness
 
 SHOWN = (20, 25, 40, 200)  # sweeps in the table
 # Settings and results of Wang, Li, Zhao (Neurocomputing 2022): mDLAM, 200 epochs, width 100, on a Xeon Silver 4110.
@@ -31,27 +33,16 @@ VARIANTS = {
 ENDINGS = (".svm", ".edges.tsv", ".train.txt", ".test.txt")
 
 
-def fail(message, code=1):
-    sys.exit(print(f"citation: {message}", file=sys.stderr) or code)
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
-
-
 def options(argv):
     parser = argparse.ArgumentParser(
         prog="run.sh", allow_abbrev=False, description="mDLAM's citation experiments: the paper's curve beside altmin's.")
     parser.add_argument("--data", metavar="DIR", help="folder with NAME.svm, NAME.edges.tsv, NAME.train.txt and "
                         "NAME.test.txt for NAME cora, citeseer [default: $ALTMIN_CITATION_DATA, else ./data/citation]")
     parser.add_argument("--dataset", choices=[*PAPER, "all"], default="all", help="[default all]")
-    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="train with seeds 1..N [default 5]")
+    parser.add_argument("--seeds", type=harness.positive, default=5, metavar="N", help="train with seeds 1..N [default 5]")
     parser.add_argument("--mode", choices=list(VARIANTS), default="default", help="default: altmin's own choices; "
                         "published: the paper's step rule, without and with its momentum [default default]")
-    parser.add_argument("--sweeps", type=positive, default=200, metavar="N", help="[default 200]")
+    parser.add_argument("--sweeps", type=harness.positive, default=200, metavar="N", help="[default 200]")
     parser.add_argument("--threads", default="0", metavar="N", help="threads to train with; 0: all cores [default 0]")
     parser.add_argument("--json", metavar="FILE", help="also write every run's curve")
     parser.add_argument("--altmin", metavar="PATH", help="altmin command to run [default: the one just built]")
@@ -67,28 +58,22 @@ def check_data(args):
     wanted = [name + ending for name in args.names for ending in ENDINGS]
     missing = [file for file in wanted if not os.path.isfile(os.path.join(args.data, file))]
     if missing:
-        fail(f"'{args.data}' lacks {', '.join(missing)}. Name the folder by --data DIR or ALTMIN_CITATION_DATA. For each "
+        harness.fail(f"'{args.data}' lacks {', '.join(missing)}. Name the folder by --data DIR or ALTMIN_CITATION_DATA. For each "
              "network it must hold NAME.svm (LIBSVM, a line a node: class, features), NAME.edges.tsv (two node numbers "
              "a line, from 0), NAME.train.txt and NAME.test.txt (a node number a line)", 2)
 
 
-def call(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        fail(f"{' '.join(command)} failed with code {done.returncode}: {done.stdout.strip()}")
-
-
 def train(args, folder, name, seed, extra):
     """One run; returns the fields of the JSON that the run decides."""
-    log = os.path.join(folder, "log.jsonl")
-    call([args.altmin, "train", "--quiet", "--data", os.path.join(folder, "X_train.npy"),
-          "--test", os.path.join(folder, "X_test.npy"), *COMMON, "--rho", PAPER[name]["rho"], "--sweeps", str(args.sweeps),
-          "--eval-every", "1", "--seed", str(seed), "--threads", args.threads, *extra, "--log", log, "-o", "/dev/null"])
-    with open(log, encoding="utf-8") as lines:
-        records = [json.loads(line) for line in lines]
-    sweeps = [r for r in records if r["type"] == "sweep" and r["sweep"] > 0]
+    try:
+        _, sweeps, result = harness.train(args.altmin, folder, [
+            "--data", os.path.join(folder, "X_train.npy"), "--test", os.path.join(folder, "X_test.npy"), *COMMON,
+            "--rho", PAPER[name]["rho"], "--sweeps", str(args.sweeps), "--eval-every", "1", "--seed", str(seed),
+            "--threads", args.threads, *extra])
+    except harness.Refused as refused:
+        harness.fail(f"{name}, seed {seed}: {refused}")
     if len(sweeps) != args.sweeps:
-        fail(f"{name}, seed {seed}: {len(sweeps)} of {args.sweeps} sweeps: {records[-1].get('detail') or records[-1]}")
+        harness.fail(f"{name}, seed {seed}: {len(sweeps)} of {args.sweeps} sweeps: {result.get('detail') or result}")
     return {
         "final_test_accuracy": sweeps[-1]["test_accuracy"],
         "ms_per_sweep": 1e3 * sweeps[-1]["time_s"] / len(sweeps),
@@ -114,7 +99,7 @@ def show(title, runs):
 
 
 def experiment(args, name, folder):
-    call([args.features, args.data, name, folder])
+    harness.call([args.features, args.data, name, folder])
     print(f"{name}: test accuracy after sweep, mean of seeds 1-{args.seeds} (rho {PAPER[name]['rho']}, mu 0.05, two "
           "hidden layers of 100, full batch)")
     print(f"  {'':<60}" + "".join(f"{k:>9}" for k in SHOWN) + f"{'std':>9}{'ms/sweep':>10}")
@@ -134,7 +119,7 @@ def main():
     if args.check:
         return
     if not args.altmin or not args.features:
-        fail("start me by run.sh, or name both --altmin and --features", 2)
+        harness.fail("start me by run.sh, or name both --altmin and --features", 2)
     runs = []
     for name in args.names:
         with tempfile.TemporaryDirectory(prefix="altmin-citation-") as folder:
