@@ -213,6 +213,96 @@ static void splittings_give_the_gradient(void **state)
     altmin_data_free(data);
 }
 
+/* ---------------------------------------------------------------------------------------------- sgd, adam */
+
+/* F of the weights alone: the oracle's with z and a on the forward path, where the penalties are 0. */
+static double forward_objective(oracle *o)
+{
+    double scale;
+    for (size_t l = 1; l <= o->n_layers; l++)
+        for (size_t j = 0; j < o->n; j++)
+            for (size_t i = 0; i < o->width[l]; i++) {
+                double m = o->b[l][i];
+                for (size_t k = 0; k < o->width[l - 1]; k++)
+                    m += o->w[l][i + k * o->width[l]] * o->a[l - 1][k + j * o->width[l - 1]];
+                o->z[l][i + j * o->width[l]] = m;
+                if (l < o->n_layers) o->a[l][i + j * o->width[l]] = oracle_h(o->act, m);
+            }
+    return oracle_objective(o, &scale);
+}
+
+static double forward_slopes(oracle *o, double *x, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double old = x[i];
+        x[i] = old + H;
+        const double up = forward_objective(o);
+        x[i] = old - H;
+        const double down = forward_objective(o);
+        x[i] = old;
+        sum += pow((up - down) / (2 * H), 2);
+    }
+    return sum;
+}
+
+static void gradient_methods_give_the_full_gradient(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"sgd", "adam"};
+    altmin_data *classes = problem_random(6, 20, 3, 1), *values = problem_random(6, 20, 0, 2);
+    for (int i = 0; i < 8; i++) {
+        const char *const pairs[] = {"method",      methods[i & 1],
+                                     "hidden",      "7,5",
+                                     "mu",          i & 4 ? "0.5" : "0",
+                                     "activation",  "tanh",
+                                     "batch",       "0",
+                                     "rate",        "0.01",
+                                     "init",        "he",
+                                     "backend",     backends[i >> 1 & 1],
+                                     "sweeps",      "6",
+                                     "subgradient", "yes",
+                                     NULL};
+        /* the oracle's layout, from a method that has every block */
+        const char *const shape[] = {"hidden", "7,5", "activation", "tanh", "mu", i & 4 ? "0.5" : "0", NULL};
+        const altmin_data *data = i & 2 ? classes : values;
+        altmin_trainer *t = problem_run(data, pairs), *other = problem_run(data, shape);
+        oracle *o = oracle_of(other, data);
+        for (int k = 1; k <= 3; k++) {
+            double sum = 0.0;
+            t->method->sweep(t->state);
+            for (size_t l = 1; l <= 3; l++) {
+                free(o->w[l]), free(o->b[l]);
+                o->w[l] = split_download(t, t->method->weight(t->state, l));
+                o->b[l] = split_download(t, t->method->bias(t->state, l));
+            }
+            for (size_t l = 1; l <= 3; l++)
+                sum += forward_slopes(o, o->w[l], o->width[l] * o->width[l - 1]) +
+                       forward_slopes(o, o->b[l], o->width[l]);
+            assert_same(measured(t), sqrt(sum), methods[i & 1], k);
+        }
+        oracle_free(o);
+        altmin_trainer_free(t);
+        altmin_trainer_free(other);
+    }
+    altmin_data_free(classes);
+    altmin_data_free(values);
+}
+
+static void mini_batches_have_none(void **state)
+{
+    (void)state;
+    altmin_data *data = problem_random(6, 20, 3, 1);
+    altmin_settings *set =
+        problem_settings((const char *const[]){"method", "adam", "batch", "5", "subgradient", "yes", NULL});
+    altmin_trainer *t;
+    altmin_status st = {0};
+    assert_int_equal(altmin_trainer_new(&t, set, data, NULL, &st), ALTMIN_ERR_USAGE);
+    assert_non_null(strstr(st.message, "--batch 0"));
+    altmin_settings_free(set);
+    altmin_data_free(data);
+}
+
 /* ---------------------------------------------------------------------------------------------- the driver */
 
 static int note(void *user, const altmin_sweep_report *report, const am_layer_report *layer, size_t n_layers)
@@ -257,6 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(relaxed_is_the_projected_gradient),
         cmocka_unit_test(splittings_give_the_gradient),
+        cmocka_unit_test(gradient_methods_give_the_full_gradient),
+        cmocka_unit_test(mini_batches_have_none),
         cmocka_unit_test(driver_measures_when_asked),
     };
     return cmocka_run_group_tests_name("subgradient", tests, NULL, NULL);

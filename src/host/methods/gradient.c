@@ -76,6 +76,22 @@ static void gradient_measure(const void *state, const double *slot, am_measures 
     }
 }
 
+/* dF = n (gradient of the mean loss + mu/n W) of the full batch at the weights as they are now: one more forward and backward
+ * pass. What the sweep left in g->grad belongs to the weights before its step. */
+static am_slot gradient_norm(void *state)
+{
+    am_gradient *g = state;
+    am_ctx *ctx = g->problem.ctx;
+    const am_mat dw = am_flat_weights(g, &g->grad), db = am_flat_biases(g, &g->grad);
+    const double n = (double)g->n;
+    am_subgradient_begin(ctx, &g->norm);
+    am_gradient_of_batch(g, 0);
+    am_subgradient_add(ctx, &g->norm, n, dw, g->problem.settings->mu / n, am_flat_weights(g, &g->theta), 0.0,
+                       dw);
+    am_subgradient_add(ctx, &g->norm, n, db, 0.0, db, 0.0, db);
+    return g->norm.sum;
+}
+
 /* ---------------------------------------------------------------------------------------------- life */
 
 static altmin_error gradient_check(const altmin_settings *settings, const am_net *net, altmin_status *st)
@@ -157,6 +173,12 @@ static altmin_error set_batch(am_gradient *g, altmin_status *st)
     g->n = g->problem.train->n;
     g->batch = wanted && wanted < g->n ? wanted : g->n;
     if (g->batch == g->n) return ALTMIN_OK;
+    if (g->problem.settings->subgradient)
+        return am_fail(
+            st, ALTMIN_ERR_USAGE,
+            "batch %zu: with mini-batches a sweep's F is a running value that has no gradient; use "
+            "--batch 0, or leave --subgradient out",
+            wanted);
     if (g->problem.train->x.sparse.cols)
         return am_fail(st, ALTMIN_ERR_USAGE,
                        "batch %zu: sparse data are trained on as a whole; use --batch 0", wanted);
@@ -181,6 +203,7 @@ static altmin_error prepare(int adam, void **state, const am_problem *problem, a
     if (set_batch(g, st) || lay_out(g, st)) return st->code;
     plan_memory(g, plan);
     take_slots(g);
+    if (problem->settings->subgradient) am_subgradient_slots(&g->norm, problem->ctx);
     return am_ctx_status(problem->ctx, st);
 }
 
@@ -249,6 +272,7 @@ const am_method am_method_sgd = {
     .start = gradient_start,
     .sweep = gradient_sweep,
     .measure = gradient_measure,
+    .subgradient = gradient_norm,
     .weight = gradient_weight,
     .bias = gradient_bias,
     .form = gradient_form,
@@ -265,6 +289,7 @@ const am_method am_method_adam = {
     .start = gradient_start,
     .sweep = gradient_sweep,
     .measure = gradient_measure,
+    .subgradient = gradient_norm,
     .weight = gradient_weight,
     .bias = gradient_bias,
     .form = gradient_form,

@@ -199,12 +199,17 @@ static void update(am_gradient *g)
     update_part(g, am_flat_biases, s->zero);
 }
 
-void am_gradient_step(am_gradient *g, size_t i)
+void am_gradient_of_batch(am_gradient *g, size_t i)
 {
     const batch b = take_batch(g, i);
     forward(g, &b);
     output_gradient(g, &b);
-    am_scalar(g->problem.ctx, g->slot.total, AM_SCALAR_ADD, (am_slot[]){g->slot.total, g->slot.loss});
     backward(g, &b);
+}
+
+void am_gradient_step(am_gradient *g, size_t i)
+{
+    am_gradient_of_batch(g, i);
+    am_scalar(g->problem.ctx, g->slot.total, AM_SCALAR_ADD, (am_slot[]){g->slot.total, g->slot.loss});
     update(g);
 }

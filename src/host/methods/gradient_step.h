@@ -10,6 +10,7 @@
 #define AM_GRADIENT_STEP_H
 
 #include "host/methods/gradient.h"
+#include "host/train/steps_subgradient.h"
 
 /* One vector over all parameters: W_1 .. W_L, then b_1 .. b_L, padded with zeros. */
 typedef struct am_flat {
@@ -42,6 +43,7 @@ struct am_gradient {
     void *label, *index;
     int32_t *order; /* host */
     am_gradient_slots slot;
+    am_subgradient norm; /* slots of gradient_norm alone */
     am_gradient_layer layer[AM_MAX_HIDDEN + 2];
 };
 
@@ -52,6 +54,8 @@ am_mat am_flat_bias(const am_gradient *g, const am_flat *v, size_t l);
 am_mat am_flat_weights(const am_gradient *g, const am_flat *v);
 am_mat am_flat_biases(const am_gradient *g, const am_flat *v);
 
+/** Issue the gradient of the mean loss of batch i at the current weights: into g->grad, the loss into g->slot.loss. */
+void am_gradient_of_batch(am_gradient *g, size_t i);
 /** Issue the step of batch i of a pass: gradients in g->grad, loss of the batch added to g->slot.total, new weights in
  *  g->theta. */
 void am_gradient_step(am_gradient *g, size_t i);
