@@ -1,7 +1,7 @@
-/* The emulated device: memory, one queue of work, graphs, faults. Everything queued runs in the order it was
- * issued, when somebody waits (cudaStreamSynchronize and the like): an order every GPU allows, late enough to
- * show a host that reuses a buffer too soon. A graph is a list of nodes; a node is a piece of work or a
- * condition with a graph of its own. */
+/* The emulated device: memory, streams, events, graphs, faults. Queued work runs when somebody waits
+ * (cudaStreamSynchronize and the like), late enough to show a host that reuses a buffer too soon. What streams and events
+ * leave open is drawn at random, and so is the order of a graph's nodes as far as their dependencies leave it open: a
+ * dependency left out shows as wrong numbers. A node is a piece of work or a condition with a graph of its own. */
 #include "emulator.h"
 
 #include <algorithm>
@@ -20,6 +20,8 @@ struct am_emulated_node {
     cudaGraphConditionalNodeType type = cudaGraphCondTypeIf;
     std::shared_ptr<am_emulated_graph> body;
     cudaGraph_t body_address = nullptr; /* what phGraph_out points at */
+    std::vector<cudaGraphNode_t> after;
+    size_t index = 0; /* in its graph */
 };
 struct am_emulated_graph {
     std::vector<std::shared_ptr<am_emulated_node>> nodes;
@@ -28,13 +30,24 @@ struct am_emulated_graph {
 struct am_emulated_exec {
     am_emulated_graph graph;
 };
+/* Work, or a mark: `event` reaches `version` here, or must have reached it before the stream goes on. */
+struct queued {
+    std::function<void()> work;
+    cudaEvent_t event = nullptr;
+    size_t version = 0;
+    bool waits = false;
+};
 struct am_emulated_stream {
     cudaGraph_t recording = nullptr;
-    bool owns_recording = false;
-    cudaGraphNode_t tail = nullptr; /* what the next node will follow */
+    bool owns_recording = false,
+         joined = false;               /* joined: drawn into another stream's recording by an event */
+    std::vector<cudaGraphNode_t> tail; /* what the next node will follow */
+    std::deque<queued> queue;
 };
 struct am_emulated_event {
-    int unused;
+    size_t version = 0, reached = 0;
+    cudaGraph_t recording = nullptr; /* of the last record, if it was in one */
+    std::vector<cudaGraphNode_t> tail;
 };
 
 namespace
@@ -45,7 +58,8 @@ struct condition {
 };
 
 struct device {
-    std::deque<std::function<void()>> queue;
+    std::vector<cudaStream_t> streams;
+    std::vector<cudaGraph_t> recordings; /* under way */
     std::map<void *, size_t> memory, pinned;
     std::vector<condition> conditions{condition{0, 0}}; /* handle 0 is nobody's */
     cudaError_t last = cudaSuccess, broken = cudaSuccess;
@@ -53,7 +67,6 @@ struct device {
     size_t n_alive = 0, n_kernels = 0, n_graphs = 0, n_bodies = 0;
     uint64_t random = 88172645463325252u;
     int n_devices = 1;
-    bool draining = false;
 };
 device the;
 
@@ -63,17 +76,47 @@ cudaError_t fail(cudaError_t status)
     return status;
 }
 
-/* Run everything queued. A kernel that broke makes every wait from then on fail. */
+[[noreturn]] void misuse(const char *what)
+{
+    std::fprintf(stderr, "emulator: %s\n", what);
+    std::abort();
+}
+
+/* A stream with work that can run now, drawn at random. */
+cudaStream_t draw_stream()
+{
+    std::vector<cudaStream_t> able;
+    for (cudaStream_t s : the.streams)
+        if (!s->queue.empty()) {
+            const queued &front = s->queue.front();
+            if (!front.waits || front.event->reached >= front.version) able.push_back(s);
+        }
+    if (able.empty()) misuse("streams wait for each other for ever");
+    return able.size() == 1 ? able[0] : able[(size_t)(am_emulator_random() % able.size())];
+}
+
+/* Run until done() holds; what other streams do meanwhile is drawn. A kernel that broke makes every wait from then on
+ * fail. */
+template <typename condition> cudaError_t run_until(condition done)
+{
+    while (!done()) {
+        cudaStream_t s = draw_stream();
+        const queued next = std::move(s->queue.front());
+        s->queue.pop_front();
+        if (next.event && !next.waits)
+            next.event->reached = next.version;
+        else if (next.work && the.broken == cudaSuccess)
+            next.work();
+    }
+    return the.broken == cudaSuccess ? cudaSuccess : fail(the.broken);
+}
+
 cudaError_t drain()
 {
-    the.draining = true;
-    while (!the.queue.empty()) {
-        const std::function<void()> work = std::move(the.queue.front());
-        the.queue.pop_front();
-        if (the.broken == cudaSuccess) work();
-    }
-    the.draining = false;
-    return the.broken == cudaSuccess ? cudaSuccess : fail(the.broken);
+    return run_until([] {
+        return std::all_of(the.streams.begin(), the.streams.end(),
+                           [](cudaStream_t s) { return s->queue.empty(); });
+    });
 }
 
 cudaError_t runtime_call()
@@ -81,18 +124,12 @@ cudaError_t runtime_call()
     return am_emulator_due(AM_FAULT_RUNTIME) ? fail(cudaErrorUnknown) : cudaSuccess;
 }
 
-[[noreturn]] void misuse(const char *what)
-{
-    std::fprintf(stderr, "emulator: %s\n", what);
-    std::abort();
-}
-
 void append(cudaStream_t stream, std::shared_ptr<am_emulated_node> node)
 {
     am_emulated_graph &graph = *stream->recording;
-    const cudaGraphNode_t last = graph.nodes.empty() ? nullptr : graph.nodes.back().get();
-    if (stream->tail != last) misuse("a recorded node does not follow the node before it: order is lost");
-    stream->tail = node.get();
+    node->after = stream->tail;
+    node->index = graph.nodes.size();
+    stream->tail = {node.get()};
     graph.nodes.push_back(std::move(node));
 }
 
@@ -118,8 +155,22 @@ void run_graph(const am_emulated_graph &graph)
 {
     for (cudaGraphConditionalHandle handle : graph.handles)
         the.conditions[handle].value = the.conditions[handle].fallback;
-    for (const auto &node : graph.nodes)
-        if (the.broken == cudaSuccess) run_node(*node);
+    std::vector<size_t> n_before(graph.nodes.size()), ready;
+    std::vector<std::vector<size_t>> followers(graph.nodes.size());
+    for (const auto &node : graph.nodes) {
+        for (cudaGraphNode_t before : node->after) followers[before->index].push_back(node->index);
+        n_before[node->index] = node->after.size();
+        if (node->after.empty()) ready.push_back(node->index);
+    }
+    while (!ready.empty() && the.broken == cudaSuccess) {
+        const size_t drawn = ready.size() == 1 ? 0 : (size_t)(am_emulator_random() % ready.size()),
+                     i = ready[drawn];
+        ready[drawn] = ready.back();
+        ready.pop_back();
+        run_node(*graph.nodes[i]);
+        for (size_t follower : followers[i])
+            if (--n_before[follower] == 0) ready.push_back(follower);
+    }
 }
 
 /* Blocks one after another, in a drawn order. */
@@ -240,6 +291,8 @@ static const struct {
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
      "not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined",
+     "capture was not ended in the same stream as it began"},
 };
 
 const char *cudaGetErrorString(cudaError_t status)
@@ -320,7 +373,9 @@ void am_emulator_enqueue(cudaStream_t stream, std::function<void()> work)
 {
     if (!stream) misuse("work on the default stream");
     if (!stream->recording) {
-        the.queue.push_back(std::move(work));
+        queued q;
+        q.work = std::move(work);
+        stream->queue.push_back(std::move(q));
         return;
     }
     auto node = std::make_shared<am_emulated_node>();
@@ -385,17 +440,44 @@ template <typename type> static cudaError_t destroy(type *object)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
-    return create(stream);
+    const cudaError_t status = create(stream);
+    if (status == cudaSuccess) the.streams.push_back(*stream);
+    return status;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    return destroy(stream);
+    const cudaError_t status = drain();
+    the.streams.erase(std::remove(the.streams.begin(), the.streams.end(), stream), the.streams.end());
+    const cudaError_t destroyed = destroy(stream);
+    return status == cudaSuccess ? destroyed : status;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     if (stream && stream->recording) return fail(cudaErrorStreamCaptureUnsupported);
     const cudaError_t status = runtime_call();
-    return status == cudaSuccess ? drain() : status;
+    return status == cudaSuccess ? run_until([stream] { return stream->queue.empty(); }) : status;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    const cudaError_t status = runtime_call();
+    if (status != cudaSuccess) return status;
+    if (!event->recording) {
+        if (stream->recording) misuse("a recorded stream waits for an event from outside");
+        if (event->version) stream->queue.push_back({nullptr, event, event->version, true});
+        return cudaSuccess;
+    }
+    if (std::count(the.recordings.begin(), the.recordings.end(), event->recording) == 0)
+        misuse("a stream waits for an event of a recording that has ended");
+    if (!stream->recording) {
+        stream->recording = event->recording;
+        stream->owns_recording = false;
+        stream->joined = true;
+    } else if (stream->recording != event->recording) {
+        misuse("a stream waits for an event of another recording");
+    }
+    for (cudaGraphNode_t node : event->tail)
+        if (std::count(stream->tail.begin(), stream->tail.end(), node) == 0) stream->tail.push_back(node);
+    return cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 {
@@ -405,15 +487,20 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     return destroy(event);
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream)
-{
-    if (stream && stream->recording) misuse("an event in a recording");
-    return runtime_call();
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t)
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     const cudaError_t status = runtime_call();
-    return status == cudaSuccess ? drain() : status;
+    if (status != cudaSuccess) return status;
+    event->recording = stream->recording;
+    event->tail = stream->tail;
+    if (!stream->recording) stream->queue.push_back({nullptr, event, ++event->version, false});
+    return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    if (event->recording) misuse("the host waits for an event of a recording");
+    const cudaError_t status = runtime_call();
+    return status == cudaSuccess ? run_until([event] { return event->reached == event->version; }) : status;
 }
 
 /* ------------------------------------------------------------------------------------ graphs */
@@ -423,7 +510,32 @@ static void begin(cudaStream_t stream, cudaGraph_t graph, bool own)
     if (stream->recording) misuse("a stream is recorded twice at once");
     stream->recording = graph;
     stream->owns_recording = own;
-    stream->tail = nullptr;
+    stream->joined = false;
+    stream->tail.clear();
+    the.recordings.push_back(graph);
+}
+
+/* Streams drawn into this one's recording leave it; 0 when something of theirs is not followed by its end. */
+static bool leave_joined(cudaStream_t origin, cudaGraph_t graph)
+{
+    std::vector<bool> followed(graph->nodes.size());
+    std::vector<cudaGraphNode_t> open = origin->tail;
+    while (!open.empty()) {
+        const cudaGraphNode_t node = open.back();
+        open.pop_back();
+        if (followed[node->index]) continue;
+        followed[node->index] = true;
+        open.insert(open.end(), node->after.begin(), node->after.end());
+    }
+    bool all = true;
+    for (cudaStream_t s : the.streams)
+        if (s->joined && s->recording == graph) {
+            for (cudaGraphNode_t node : s->tail) all = all && followed[node->index];
+            s->recording = nullptr;
+            s->joined = false;
+            s->tail.clear();
+        }
+    return all;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
@@ -443,10 +555,14 @@ cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t stream, cudaGraph_t graph
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
-    if (!stream->recording) return fail(cudaErrorInvalidValue);
+    if (!stream->recording || stream->joined) return fail(cudaErrorInvalidValue);
     *graph = stream->recording;
+    const bool joined = leave_joined(stream, *graph);
     stream->recording = nullptr;
-    const cudaError_t status = runtime_call();
+    the.recordings.erase(std::remove(the.recordings.begin(), the.recordings.end(), *graph),
+                         the.recordings.end());
+    cudaError_t status = runtime_call();
+    if (status == cudaSuccess && !joined) status = fail(cudaErrorStreamCaptureUnjoined);
     if (status == cudaSuccess || !stream->owns_recording) return status;
     delete *graph; /* a recording that failed is nobody's */
     *graph = nullptr;
@@ -464,16 +580,15 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatu
 {
     cudaStreamIsCapturing(stream, status);
     *graph = stream->recording;
-    *nodes = &stream->tail;
-    *n_nodes = stream->tail ? 1 : 0;
+    *nodes = stream->tail.data();
+    *n_nodes = stream->tail.size();
     return stream->recording ? runtime_call() : fail(cudaErrorInvalidValue);
 }
 cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t stream, cudaGraphNode_t *nodes,
                                                 const cudaGraphEdgeData *, size_t n_nodes, unsigned flags)
 {
-    if (!stream->recording || n_nodes != 1 || flags != cudaStreamSetCaptureDependencies)
-        return fail(cudaErrorInvalidValue);
-    stream->tail = nodes[0];
+    if (!stream->recording || flags != cudaStreamSetCaptureDependencies) return fail(cudaErrorInvalidValue);
+    stream->tail.assign(nodes, nodes + n_nodes);
     return runtime_call();
 }
 cudaError_t cudaGraphAddNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *after,
@@ -483,13 +598,13 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t *node, cudaGraph_t graph, const cud
     if (status != cudaSuccess) return status;
     if (params->type != cudaGraphNodeTypeConditional || params->conditional.size != 1)
         return fail(cudaErrorInvalidValue);
-    if (!graph->nodes.empty() && (n_after != 1 || after[0] != graph->nodes.back().get()))
-        misuse("a conditional node does not follow the node before it: order is lost");
     auto made = std::make_shared<am_emulated_node>();
     made->handle = params->conditional.handle;
     made->type = params->conditional.type;
     made->body = std::make_shared<am_emulated_graph>();
     made->body_address = made->body.get();
+    made->after.assign(after, after + n_after);
+    made->index = graph->nodes.size();
     params->conditional.phGraph_out = &made->body_address;
     *node = made.get();
     graph->nodes.push_back(std::move(made));

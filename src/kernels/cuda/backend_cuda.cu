@@ -1,9 +1,8 @@
 /* The CUDA backend's table: opening a device, its memory, errors as sentences. The ops themselves are in the
  * files beside this one. Matrices and slots live in device memory; nothing crosses the bus inside a sweep.
  *
- * Opening takes: one stream per lane with its cuBLAS handle, a cuBLAS workspace of fixed address and size
- * (with one stream per handle that makes products repeat bit for bit), the slots, and two pinned buffers for
- * uploads. */
+ * Opening takes: a stream with its cuBLAS handle, a cuBLAS workspace of fixed address and size (with one
+ * stream per handle that makes products repeat bit for bit), the slots, and two pinned buffers for uploads. */
 #include "kernels/cuda/context.h"
 
 static constexpr size_t workspace_bytes = 32 << 20; /* what NVIDIA advises for Hopper */
@@ -42,7 +41,7 @@ int am_cuda_launched(am_cuda *cu, const char *kernel)
 {
     if (!am_cuda_check(cu, AM_CUDA_QUIET(cudaGetLastError()), kernel)) return 0;
     if (cu->launch != AM_LAUNCH_SYNC) return 1;
-    return am_cuda_check(cu, AM_CUDA_QUIET(cudaStreamSynchronize(am_cuda_lane(cu)->stream)), kernel);
+    return am_cuda_check(cu, AM_CUDA_QUIET(cudaStreamSynchronize(am_cuda_track(cu)->stream)), kernel);
 }
 
 am_cuda *am_cuda_enter(am_ctx *ctx, const char *op)
@@ -55,12 +54,12 @@ am_cuda *am_cuda_enter(am_ctx *ctx, const char *op)
 
 int am_cuda_wait(am_cuda *cu)
 {
-    return AM_CUDA(cu, cudaStreamSynchronize(am_cuda_lane(cu)->stream));
+    return AM_CUDA(cu, cudaStreamSynchronize(am_cuda_track(cu)->stream));
 }
 
 int am_cuda_fetch(am_cuda *cu, void *pinned, const void *device, size_t n_bytes)
 {
-    cudaStream_t stream = am_cuda_lane(cu)->stream;
+    cudaStream_t stream = am_cuda_track(cu)->stream;
     return AM_CUDA(cu, cudaMemcpyAsync(pinned, device, n_bytes, cudaMemcpyDeviceToHost, stream)) &&
            am_cuda_wait(cu);
 }
@@ -163,24 +162,29 @@ static const char *cuda_missing(void)
     return NULL;
 }
 
-static int open_lane(am_cuda *cu, am_lane *lane)
+int am_cuda_open_track(am_cuda *cu, am_track *track)
 {
-    return AM_CUDA(cu, cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking)) &&
-           AM_BLAS(cu, cublasCreate_v2(&lane->blas)) &&
-           AM_BLAS(cu, cublasSetStream_v2(lane->blas, lane->stream)) &&
-           AM_BLAS(cu, cublasSetWorkspace_v2(lane->blas, cu->workspace.memory, cu->workspace.n_bytes));
+    return AM_CUDA(cu, cudaStreamCreateWithFlags(&track->stream, cudaStreamNonBlocking)) &&
+           AM_BLAS(cu, cublasCreate_v2(&track->blas)) &&
+           AM_BLAS(cu, cublasSetStream_v2(track->blas, track->stream)) &&
+           AM_BLAS(cu, cublasSetWorkspace_v2(track->blas, cu->workspace.memory, cu->workspace.n_bytes));
+}
+
+int am_cuda_open_tracks(am_cuda *cu)
+{
+    return am_cuda_scratch(cu, &cu->workspace, workspace_bytes) && am_cuda_open_track(cu, &cu->track[0]);
 }
 
 static int open_memory(am_cuda *cu)
 {
-    const size_t slot_bytes = AM_MAX_SLOTS * sizeof(double);
-    int ok = am_cuda_scratch(cu, &cu->workspace, workspace_bytes) != NULL;
-    ok = ok && AM_CUDA(cu, cudaMalloc((void **)&cu->slot, slot_bytes)) &&
-         AM_CUDA(cu, cudaMemset(cu->slot, 0, slot_bytes));
-    ok = ok && AM_CUDA(cu, cudaMalloc((void **)&cu->report, sizeof *cu->report)) &&
-         AM_CUDA(cu, cudaMemset(cu->report, 0, sizeof *cu->report));
+    const size_t slot_bytes = AM_MAX_SLOTS * sizeof(double),
+                 report_bytes = (1 + am_cuda_n_lanes) * sizeof(am_report);
+    int ok = AM_CUDA(cu, cudaMalloc((void **)&cu->slot, slot_bytes)) &&
+             AM_CUDA(cu, cudaMemset(cu->slot, 0, slot_bytes));
+    ok = ok && AM_CUDA(cu, cudaMalloc((void **)&cu->report, report_bytes)) &&
+         AM_CUDA(cu, cudaMemset(cu->report, 0, report_bytes));
     ok = ok && AM_CUDA(cu, cudaMallocHost((void **)&cu->slot_host, slot_bytes)) &&
-         AM_CUDA(cu, cudaMallocHost((void **)&cu->report_host, sizeof *cu->report_host));
+         AM_CUDA(cu, cudaMallocHost((void **)&cu->report_host, report_bytes));
     for (int i = 0; ok && i < 2; i++)
         ok = AM_CUDA(cu, cudaMallocHost((void **)&cu->staging[i], am_cuda_staging_bytes)) &&
              AM_CUDA(cu, cudaEventCreateWithFlags(&cu->staged[i], cudaEventDisableTiming));
@@ -199,7 +203,7 @@ static int describe(am_cuda *cu)
     cudaDeviceProp properties;
     if (!AM_CUDA(cu, cudaGetDevice(&device)) || !AM_CUDA(cu, cudaGetDeviceProperties(&properties, device)) ||
         !AM_CUDA(cu, cudaDriverGetVersion(&driver)) ||
-        !AM_BLAS(cu, cublasGetVersion_v2(cu->lane[0].blas, &version)))
+        !AM_BLAS(cu, cublasGetVersion_v2(cu->track[0].blas, &version)))
         return 0;
     cu->n_multiprocessors = properties.multiProcessorCount;
     /* Conditional nodes came with 12.4: an older driver runs the same ops one by one. */
@@ -225,18 +229,23 @@ static altmin_error cuda_open(am_ctx *ctx, const am_open_options *opt, altmin_st
     char reason[256];
     if (!am_blas_load(&cu->blas, reason, sizeof reason))
         return am_fail(st, ALTMIN_ERR_BACKEND, "backend cuda: %s", reason);
-    if (open_memory(cu)) {
-        int ok = 1;
-        for (int i = 0; ok && i <= am_cuda_max_depth; i++) ok = open_lane(cu, &cu->lane[i]);
-        if (ok && describe(cu)) return ALTMIN_OK;
-    }
+    cu->sites = (am_sites *)calloc(1, sizeof *cu->sites);
+    if (!cu->sites) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the cuda backend");
+    if (open_memory(cu) && am_cuda_open_tracks(cu) && describe(cu)) return ALTMIN_OK;
     return am_ctx_status(ctx, st);
 }
 
-static void close_lane(am_cuda *cu, am_lane *lane)
+void am_cuda_close_tracks(am_cuda *cu)
 {
-    if (lane->blas) (void)AM_CUDA_QUIET(cu->blas.cublasDestroy_v2(lane->blas));
-    if (lane->stream) (void)AM_CUDA_QUIET(cudaStreamDestroy(lane->stream));
+    for (am_track &track : cu->track) {
+        if (track.blas) (void)AM_CUDA_QUIET(cu->blas.cublasDestroy_v2(track.blas));
+        if (track.stream) (void)AM_CUDA_QUIET(cudaStreamDestroy(track.stream));
+    }
+    void *const device[] = {cu->partial.memory, cu->counter.memory, cu->work.memory, cu->workspace.memory};
+    for (void *memory : device)
+        if (memory) (void)AM_CUDA_QUIET(cudaFree(memory));
+    for (size_t i = 0; i < cu->n_retired; i++) (void)AM_CUDA_QUIET(cudaFree(cu->retired[i]));
+    free(cu->retired);
 }
 
 static void cuda_close(am_ctx *ctx)
@@ -245,7 +254,8 @@ static void cuda_close(am_ctx *ctx)
     if (!cu) return;
     am_cuda_forget(cu);
     (void)AM_CUDA_QUIET(cudaDeviceSynchronize());
-    for (int i = 0; i <= am_cuda_max_depth; i++) close_lane(cu, &cu->lane[i]);
+    am_cuda_close_lanes(cu);
+    am_cuda_close_tracks(cu);
     if (cu->side) (void)AM_CUDA_QUIET(cudaStreamDestroy(cu->side));
     for (int i = 0; i < 2; i++) {
         if (cu->staged[i]) (void)AM_CUDA_QUIET(cudaEventDestroy(cu->staged[i]));
@@ -253,12 +263,9 @@ static void cuda_close(am_ctx *ctx)
     }
     if (cu->slot_host) (void)AM_CUDA_QUIET(cudaFreeHost(cu->slot_host));
     if (cu->report_host) (void)AM_CUDA_QUIET(cudaFreeHost(cu->report_host));
-    void *const device[] = {cu->slot,           cu->report,      cu->partial.memory,
-                            cu->counter.memory, cu->work.memory, cu->workspace.memory};
-    for (void *memory : device)
-        if (memory) (void)AM_CUDA_QUIET(cudaFree(memory));
-    for (size_t i = 0; i < cu->n_retired; i++) (void)AM_CUDA_QUIET(cudaFree(cu->retired[i]));
-    free(cu->retired);
+    if (cu->slot) (void)AM_CUDA_QUIET(cudaFree(cu->slot));
+    if (cu->report) (void)AM_CUDA_QUIET(cudaFree(cu->report));
+    free(cu->sites);
     am_blas_unload(&cu->blas);
     free(cu);
 }
@@ -297,7 +304,7 @@ extern "C" const am_ops am_ops_cuda = {
     .slots_write = am_cuda_slots_write,
     .slots_read = am_cuda_slots_read,
     .branch = am_cuda_branch,
-    .lanes = am_lanes_in_turn,
+    .lanes = am_cuda_lanes,
     .sweep_begin = am_cuda_sweep_begin,
     .sweep_end = am_cuda_sweep_end,
 };

@@ -16,6 +16,9 @@
 
 #include <utility>
 
+/* C++ of its own, which formulas/random.h would draw into the C linkage below. */
+#include <Random123/philox.h>
+
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 

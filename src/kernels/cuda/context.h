@@ -2,10 +2,13 @@
  * the files of this folder lend each other. Nothing here is seen outside the folder: it exports am_ops_cuda
  * alone.
  *
- * Streams: lane[0] carries everything in issue order; lane[1..] exist only to record the bodies of
- * conditional nodes (record.cu) and run nothing themselves. Each lane has its own cuBLAS handle, because
- * changing a handle's stream forgets its workspace, and with it repeatable bits. Work of all lanes runs
+ * Streams: track[0] carries everything in issue order; track[1..] exist only to record the bodies of
+ * conditional nodes (record.cu) and run nothing themselves. Each track has its own cuBLAS handle, because
+ * changing a handle's stream forgets its workspace, and with it repeatable bits. Work of all tracks runs
  * strictly in order, so they share scratch.
+ *
+ * A lane (lanes.cu) is such a state again, over the same slots: its own tracks, scratch, workspace, queue and
+ * report, because it runs beside the others.
  *
  * Scratch only grows and what is outgrown is kept until close: recorded graphs hold its addresses. */
 #ifndef AM_CUDA_CONTEXT_H
@@ -17,7 +20,8 @@
 enum {
     am_cuda_block = 256, /* threads of a block, everywhere */
     am_cuda_warp = 32,
-    am_cuda_max_depth = 3,       /* branch in branch in ...: lanes beside the main one */
+    am_cuda_max_depth = 3,       /* branch in branch in ...: tracks beside the main one */
+    am_cuda_n_lanes = 4,         /* what a GPU overlaps of small factorizations */
     am_cuda_queue_length = 64,   /* scalar formulas per launch */
     am_cuda_max_recordings = 16, /* sweep keys remembered */
     am_cuda_max_sites = 256      /* labels of factorizations, for messages that come later */
@@ -25,10 +29,10 @@ enum {
 
 static constexpr size_t am_cuda_staging_bytes = 4 << 20; /* of each pinned upload buffer */
 
-typedef struct am_lane {
+typedef struct am_track {
     cudaStream_t stream;
     cublasHandle_t blas;
-} am_lane;
+} am_track;
 
 /** Device memory that grows on demand. */
 typedef struct am_scratch {
@@ -40,6 +44,7 @@ typedef struct am_scratch {
 typedef struct am_report {
     unsigned long long n_jitter;  /* factorizations repeated with a larger ridge */
     int failed_rows, failed_site; /* rows of a matrix that could not be factored (0: none), and where */
+    unsigned failed_turn;         /* which factorization of its sweep */
     double failed_ridge;
     /* the factorization under way */
     int bad, attempt, retry;
@@ -66,6 +71,15 @@ typedef enum am_recording_state {
     AM_RECORDING_READY
 } am_recording_state;
 
+/** Labels of factorizations, for messages that come later; all lanes' together. */
+typedef struct am_sites {
+    char label[am_cuda_max_sites][sizeof(((am_ctx *)0)->label)];
+    int n;
+    unsigned turn; /* factorizations issued in this sweep */
+} am_sites;
+
+struct am_cuda_lane;
+
 /** A sweep by its key: seen once (its sizes are known and its libraries are loaded), or recorded. */
 typedef struct am_recording {
     uint64_t key, used; /* used: for replacing the one unused longest */
@@ -78,16 +92,16 @@ typedef struct am_cuda {
     am_ctx *ctx;
     const char *op; /* being issued: for messages */
     am_blas blas;
-    am_lane lane[am_cuda_max_depth + 1];
+    am_track track[am_cuda_max_depth + 1];
     int depth;
-    cudaStream_t side; /* never recorded: clears fresh scratch while lane[0] is being recorded */
+    cudaStream_t side; /* never recorded: clears fresh scratch while track[0] is being recorded */
     am_precision precision;
     am_launch launch;
     am_gram_rule gram;
     int n_multiprocessors;
     /* device memory */
-    double *slot; /* AM_MAX_SLOTS */
-    am_report *report;
+    double *slot;      /* AM_MAX_SLOTS */
+    am_report *report; /* of a main state the first of 1 + am_cuda_n_lanes, lanes' behind it */
     am_scratch partial, counter, work, workspace;
     void **retired;
     size_t n_retired;
@@ -102,17 +116,19 @@ typedef struct am_cuda {
     am_recording recording[am_cuda_max_recordings], *current;
     uint64_t clock;
     am_op_stat before[AM_N_OPS];
-    char site[am_cuda_max_sites][sizeof(((am_ctx *)0)->label)];
-    int n_sites;
+    am_sites *sites;
+    /* lanes, opened when first asked for */
+    struct am_cuda_lane *lane; /* am_cuda_n_lanes, or NULL */
+    cudaEvent_t forked;
 } am_cuda;
 
 static inline am_cuda *am_cuda_of(const am_ctx *ctx)
 {
     return (am_cuda *)ctx->impl;
 }
-static inline am_lane *am_cuda_lane(am_cuda *cu)
+static inline am_track *am_cuda_track(am_cuda *cu)
 {
-    return &cu->lane[cu->depth];
+    return &cu->track[cu->depth];
 }
 
 /* ----------------------------------------------------------------------------- checked calls */
@@ -131,7 +147,7 @@ int am_cuda_launched(am_cuda *cu, const char *kernel);
 #define AM_BLAS(cu, call)   (am_cuda_check_blas(cu, (cu)->blas.call, #call) && am_cuda_launched(cu, #call))
 #define AM_LAUNCH(cu, kernel, grid, block, ...)                                                              \
     do {                                                                                                     \
-        AM_KERNEL_LAUNCH(kernel, grid, block, am_cuda_lane(cu)->stream, __VA_ARGS__);                        \
+        AM_KERNEL_LAUNCH(kernel, grid, block, am_cuda_track(cu)->stream, __VA_ARGS__);                       \
         am_cuda_launched(cu, #kernel);                                                                       \
     } while (0)
 
@@ -188,6 +204,18 @@ void am_cuda_slots_write(am_ctx *ctx, am_slot first, size_t n, const double *val
 void am_cuda_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value);
 /** Launch what waits in the queue of scalar formulas. */
 void am_cuda_flush(am_cuda *cu);
+
+/* backend_cuda.cu */
+/** Open a track: a stream and its libraries, with cu's workspace. 1, or 0 after a sticky error. */
+int am_cuda_open_track(am_cuda *cu, am_track *track);
+/** Take cu's workspace and its main track. */
+int am_cuda_open_tracks(am_cuda *cu);
+/** Release cu's tracks, scratch and workspace. */
+void am_cuda_close_tracks(am_cuda *cu);
+
+/* lanes.cu */
+void am_cuda_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg);
+void am_cuda_close_lanes(am_cuda *cu);
 
 /* record.cu */
 int am_cuda_sweep_begin(am_ctx *ctx, uint64_t key);

@@ -13,8 +13,8 @@ static int send(am_cuda *cu, int i, void *dst, const void *host, size_t n_bytes)
     if (!AM_CUDA(cu, cudaEventSynchronize(cu->staged[i]))) return 0;
     memcpy(cu->staging[i], host, n_bytes);
     return AM_CUDA(cu, cudaMemcpyAsync(dst, cu->staging[i], n_bytes, cudaMemcpyHostToDevice,
-                                       cu->lane[0].stream)) &&
-           AM_CUDA(cu, cudaEventRecord(cu->staged[i], cu->lane[0].stream));
+                                       cu->track[0].stream)) &&
+           AM_CUDA(cu, cudaEventRecord(cu->staged[i], cu->track[0].stream));
 }
 
 /* A recording would keep the address of the buffer, not what is in it now. */

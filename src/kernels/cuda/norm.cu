@@ -101,7 +101,7 @@ static __global__ void __launch_bounds__(am_cuda_block) squared_norm(double *out
 static int multiply(am_cuda *cu, cublasOperation_t op, float *to, am_mat w, const float *from)
 {
     const float one = 1.0f, zero = 0.0f;
-    return AM_BLAS(cu, cublasSgemv_v2_64(am_cuda_lane(cu)->blas, op, (int64_t)w.rows, (int64_t)w.cols, &one,
+    return AM_BLAS(cu, cublasSgemv_v2_64(am_cuda_track(cu)->blas, op, (int64_t)w.rows, (int64_t)w.cols, &one,
                                          w.data, (int64_t)w.rows, from, 1, &zero, to, 1));
 }
 

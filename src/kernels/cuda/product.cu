@@ -21,7 +21,7 @@ static cublasOperation_t op_of(int t)
 static int product(am_cuda *cu, float *c, size_t ldc, size_t m, size_t n, size_t k, float alpha, am_mat a,
                    int ta, am_mat b, int tb, float beta)
 {
-    return AM_BLAS(cu, cublasGemmEx_64(am_cuda_lane(cu)->blas, op_of(ta), op_of(tb), (int64_t)m, (int64_t)n,
+    return AM_BLAS(cu, cublasGemmEx_64(am_cuda_track(cu)->blas, op_of(ta), op_of(tb), (int64_t)m, (int64_t)n,
                                        (int64_t)k, &alpha, a.data, CUDA_R_32F, (int64_t)a.rows, b.data,
                                        CUDA_R_32F, (int64_t)b.rows, &beta, c, CUDA_R_32F, (int64_t)ldc,
                                        compute_of(cu->precision), CUBLAS_GEMM_DEFAULT));
@@ -86,7 +86,7 @@ static int lower_by_panels(am_cuda *cu, am_mat g, am_mat a, int ta, size_t n_pan
 static int lower_by_syrk(am_cuda *cu, am_mat g, am_mat a, int ta)
 {
     const float one = 1.0f, zero = 0.0f;
-    return AM_BLAS(cu, cublasSsyrk_v2_64(am_cuda_lane(cu)->blas, CUBLAS_FILL_MODE_LOWER, op_of(ta),
+    return AM_BLAS(cu, cublasSsyrk_v2_64(am_cuda_track(cu)->blas, CUBLAS_FILL_MODE_LOWER, op_of(ta),
                                          (int64_t)g.rows, (int64_t)(ta ? a.rows : a.cols), &one, a.data,
                                          (int64_t)a.rows, &zero, g.data, (int64_t)g.rows));
 }

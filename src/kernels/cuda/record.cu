@@ -2,7 +2,7 @@
  * launches follow each other every time: the first sweep of a key runs op by op (sizes become known, scratch
  * is taken, libraries load their kernels), the second is recorded and run, from the third on one launch
  * replays it. Decisions taken on the device in between (am_branch, the ridge of a factorization) are
- * conditional nodes, whose bodies are recorded on a lane of their own.
+ * conditional nodes, whose bodies are recorded on a track of their own.
  *
  * A recording holds addresses and constants: slots written by the host inside a sweep are the same in every
  * replay. */
@@ -49,16 +49,16 @@ cudaGraphConditionalHandle am_cuda_condition(am_cuda *cu)
     const cudaGraphNode_t *nodes = NULL;
     size_t n_nodes = 0;
     cudaGraphConditionalHandle handle = 0;
-    if (AM_CUDA(cu, capture_info(am_cuda_lane(cu)->stream, &status, &graph, &nodes, &n_nodes)))
+    if (AM_CUDA(cu, capture_info(am_cuda_track(cu)->stream, &status, &graph, &nodes, &n_nodes)))
         AM_CUDA(cu, cudaGraphConditionalHandleCreate(&handle, graph, 0, cudaGraphCondAssignDefault));
     return handle;
 }
 
-/* Add the node behind what the lane has recorded so far; *body receives its empty graph. */
+/* Add the node behind what the track has recorded so far; *body receives its empty graph. */
 static int add_conditional(am_cuda *cu, cudaGraphConditionalHandle handle, cudaGraphConditionalNodeType type,
                            cudaGraph_t *body)
 {
-    cudaStream_t stream = am_cuda_lane(cu)->stream;
+    cudaStream_t stream = am_cuda_track(cu)->stream;
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
     cudaGraph_t graph = NULL;
     const cudaGraphNode_t *nodes = NULL;
@@ -88,7 +88,9 @@ void am_cuda_conditional(am_cuda *cu, cudaGraphConditionalHandle handle, cudaGra
         return;
     }
     cudaGraph_t graph = NULL;
-    cudaStream_t stream = cu->lane[cu->depth + 1].stream;
+    am_track *inner = &cu->track[cu->depth + 1];
+    if (!inner->stream && !am_cuda_open_track(cu, inner)) return;
+    cudaStream_t stream = inner->stream;
     if (!add_conditional(cu, handle, type, &graph) ||
         !AM_CUDA(cu,
                  cudaStreamBeginCaptureToGraph(stream, graph, NULL, NULL, 0, cudaStreamCaptureModeRelaxed)))
@@ -167,16 +169,18 @@ static void count_replay(am_ctx *ctx, const am_recording *r)
 int am_cuda_sweep_begin(am_ctx *ctx, uint64_t key)
 {
     am_cuda *cu = am_cuda_enter(ctx, "sweep");
+    cu->sites->turn = 0;
     if (cu->launch != AM_LAUNCH_GRAPH) return 1;
     am_recording *r = cu->current = recording_of(cu, key);
     r->used = cu->clock;
     if (r->state == AM_RECORDING_READY) {
-        if (AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->lane[0].stream))) count_replay(ctx, r);
+        if (AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->track[0].stream))) count_replay(ctx, r);
         return 0;
     }
     memcpy(cu->before, ctx->stat, sizeof cu->before);
     if (r->state == AM_RECORDING_WARM)
-        cu->capturing = AM_CUDA(cu, cudaStreamBeginCapture(cu->lane[0].stream, cudaStreamCaptureModeRelaxed));
+        cu->capturing =
+            AM_CUDA(cu, cudaStreamBeginCapture(cu->track[0].stream, cudaStreamCaptureModeRelaxed));
     return ctx->status.code == ALTMIN_OK;
 }
 
@@ -184,10 +188,10 @@ static int finish_recording(am_cuda *cu, am_recording *r)
 {
     cudaGraph_t graph = NULL;
     cu->capturing = 0;
-    if (!AM_CUDA(cu, cudaStreamEndCapture(cu->lane[0].stream, &graph))) return 0;
+    if (!AM_CUDA(cu, cudaStreamEndCapture(cu->track[0].stream, &graph))) return 0;
     const int ok = AM_CUDA(cu, cudaGraphInstantiate(&r->exec, graph, 0));
     (void)AM_CUDA_QUIET(cudaGraphDestroy(graph));
-    return ok && AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->lane[0].stream));
+    return ok && AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->track[0].stream));
 }
 
 void am_cuda_sweep_end(am_ctx *ctx, uint64_t key)
@@ -213,8 +217,8 @@ void am_cuda_forget(am_cuda *cu)
     cudaGraph_t graph = NULL;
     for (int depth = am_cuda_max_depth; depth >= 0 && cu->capturing; depth--) {
         cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-        cudaStream_t stream = cu->lane[depth].stream;
-        const int open = AM_CUDA_QUIET(cudaStreamIsCapturing(stream, &status)) == cudaSuccess &&
+        cudaStream_t stream = cu->track[depth].stream;
+        const int open = stream && AM_CUDA_QUIET(cudaStreamIsCapturing(stream, &status)) == cudaSuccess &&
                          status != cudaStreamCaptureStatusNone;
         /* A branch's graph belongs to the graph it branches from. */
         if (open && AM_CUDA_QUIET(cudaStreamEndCapture(stream, &graph)) == cudaSuccess && graph && depth == 0)

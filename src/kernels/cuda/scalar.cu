@@ -60,13 +60,18 @@ void am_cuda_slots_write(am_ctx *ctx, am_slot first, size_t n, const double *val
 
 /* ----------------------------------------------------------------------------------- reading */
 
-static void take_report(am_cuda *cu)
+/* What all lanes report; of the matrices that could not be factored, the one whose turn was first. */
+static void take_reports(am_cuda *cu)
 {
-    const am_report *r = cu->report_host;
+    const am_report *r = NULL;
     am_ctx *ctx = cu->ctx;
-    ctx->n_jitter = (size_t)r->n_jitter;
-    if (r->failed_rows == 0 || ctx->status.code != ALTMIN_OK) return;
-    memcpy(ctx->label, cu->site[r->failed_site], sizeof ctx->label);
+    ctx->n_jitter = 0;
+    for (const am_report *lane = cu->report_host; lane <= cu->report_host + am_cuda_n_lanes; lane++) {
+        ctx->n_jitter += (size_t)lane->n_jitter;
+        if (lane->failed_rows && (!r || lane->failed_turn < r->failed_turn)) r = lane;
+    }
+    if (!r || ctx->status.code != ALTMIN_OK) return;
+    memcpy(ctx->label, cu->sites->label[r->failed_site], sizeof ctx->label);
     am_ctx_fail(ctx, ALTMIN_ERR_NUMERIC,
                 "cholesky: the %d x %d matrix is not positive definite, even with a ridge of %g",
                 r->failed_rows, r->failed_rows, r->failed_ridge);
@@ -79,11 +84,11 @@ void am_cuda_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value)
         am_ctx_fail(ctx, ALTMIN_ERR_INTERNAL, "read: slots cannot be read inside a recorded sweep");
         return;
     }
-    cudaStream_t stream = cu->lane[0].stream;
+    cudaStream_t stream = cu->track[0].stream;
     if (!AM_CUDA(cu, cudaMemcpyAsync(cu->slot_host, cu->slot + first, n * sizeof(double),
                                      cudaMemcpyDeviceToHost, stream)) ||
-        !am_cuda_fetch(cu, cu->report_host, cu->report, sizeof *cu->report))
+        !am_cuda_fetch(cu, cu->report_host, cu->report, (1 + am_cuda_n_lanes) * sizeof *cu->report))
         return;
     memcpy(value, cu->slot_host, n * sizeof(double));
-    take_report(cu);
+    take_reports(cu);
 }

@@ -65,6 +65,7 @@ struct verdict_params {
     size_t d;
     double scale, ridge;
     int site, recorded;
+    unsigned turn;
     cudaGraphConditionalHandle again;
     am_report *report;
 };
@@ -90,6 +91,7 @@ static __global__ void verdict(const verdict_params p)
         if (!r->retry && r->failed_rows == 0) {
             r->failed_rows = (int)p.d;
             r->failed_site = p.site;
+            r->failed_turn = p.turn;
             r->failed_ridge = r->ridge;
         }
     }
@@ -106,7 +108,7 @@ static int factor_panel(am_cuda *cu, double *f, size_t d, size_t first, size_t n
     AM_LAUNCH(cu, factor_block, 1, am_cuda_block, diagonal, d, (int)n, cu->report);
     const int64_t left = (int64_t)(d - first - n), width = (int64_t)n, ld = (int64_t)d;
     if (left == 0) return 1;
-    cublasHandle_t blas = am_cuda_lane(cu)->blas;
+    cublasHandle_t blas = am_cuda_track(cu)->blas;
     return AM_BLAS(cu, cublasDtrsm_v2_64(blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T,
                                          CUBLAS_DIAG_NON_UNIT, left, width, &one, diagonal, ld, below, ld)) &&
            AM_BLAS(cu, cublasDsyrk_v2_64(blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, left, width, &minus,
@@ -136,18 +138,20 @@ static void try_again(am_cuda *cu, void *arg)
 /* The label of this factorization, for a message that only the next read can bring. */
 static int site_of(am_cuda *cu)
 {
-    for (int i = 0; i < cu->n_sites; i++)
-        if (strcmp(cu->site[i], cu->ctx->label) == 0) return i;
-    if (cu->n_sites == am_cuda_max_sites) return am_cuda_max_sites - 1;
-    memcpy(cu->site[cu->n_sites], cu->ctx->label, sizeof cu->ctx->label);
-    return cu->n_sites++;
+    am_sites *sites = cu->sites;
+    for (int i = 0; i < sites->n; i++)
+        if (strcmp(sites->label[i], cu->ctx->label) == 0) return i;
+    if (sites->n == am_cuda_max_sites) return am_cuda_max_sites - 1;
+    memcpy(sites->label[sites->n], cu->ctx->label, sizeof cu->ctx->label);
+    return sites->n++;
 }
 
 void am_cuda_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge)
 {
     am_cuda *cu = am_cuda_enter(ctx, "cholesky");
-    attempt first = {(double *)factor.data,
-                     {a.data, a.rows, scale, ridge, site_of(cu), cu->capturing, 0, cu->report}};
+    attempt first = {
+        (double *)factor.data,
+        {a.data, a.rows, scale, ridge, site_of(cu), cu->capturing, cu->sites->turn++, 0, cu->report}};
     if (cu->capturing) {
         first.p.again = am_cuda_condition(cu);
         try_once(cu, &first, 1);
@@ -182,7 +186,7 @@ void am_cuda_solve_right(am_ctx *ctx, am_mat b, am_mat factor)
     const auto widen = convert<double, float>;
     const auto narrow = convert<float, double>;
     AM_LAUNCH(cu, widen, n_blocks, am_cuda_block, x, b.data, n);
-    cublasHandle_t blas = am_cuda_lane(cu)->blas;
+    cublasHandle_t blas = am_cuda_track(cu)->blas;
     /* X L L' = B: first by L' from the right, then by L */
     const int ok = AM_BLAS(cu, cublasDtrsm_v2_64(blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T,
                                                  CUBLAS_DIAG_NON_UNIT, m, d, &one, l, d, x, m)) &&
