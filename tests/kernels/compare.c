@@ -343,13 +343,15 @@ static double seen(const am_rig *rig, const char *name, size_t e)
 static size_t count_ties(const am_rig *rig, size_t i, const am_result *got, const am_result *ref,
                          double scale)
 {
-    if (rig->run.map != AM_MAP_RELUPROX_Z) return 0;
+    const int skip = rig->run.map == AM_MAP_SKIP_Z; /* its a is x1 - x2 */
+    if (rig->run.map != AM_MAP_RELUPROX_Z && !skip) return 0;
     size_t n = 0;
     for (size_t e = 0; e < am_mat_len(rig->operand[i].mat); e++) {
         const double z[2] = {(double)values(rig, got, i)[e], (double)values(rig, ref, i)[e]};
         if (fabs(z[0] - z[1]) <= 8.0 * eps * scale) continue;
-        const double a = seen(rig, "x1", e), m = seen(rig, "x0", e) + seen(rig, "row", e % rig->run.m);
-        const double b = m + rig->coefficient[1] * (seen(rig, "x2", e) - m), g = rig->coefficient[0];
+        const double a = seen(rig, "x1", e) - (skip ? seen(rig, "x2", e) : 0.0);
+        const double m = seen(rig, "x0", e) + seen(rig, "row", e % rig->run.m), g = rig->coefficient[0];
+        const double b = m + rig->coefficient[1] * (seen(rig, skip ? "x3" : "x2", e) - m);
         double value[2];
         for (int k = 0; k < 2; k++) {
             const double h = z[k] > 0.0 ? z[k] : 0.0;

@@ -230,6 +230,25 @@ static const map_line map_lines[] = {
     {AM_MAP_BIAS_INERTIAL, 0, {10, 2, 4, 2}, 0, {0.25f, 0.5f, 0.5f}, {2.5, 4}, {2.25, -3.75}, 0},
     {AM_MAP_DUAL, 0, {5, 2, 10}, 1, {0}, {12, 17}, {4, 24}, 0},
     {AM_MAP_OUTPUT_GRADIENT, 0, {5, 3}, -4, {0.5f}, {-1}, {4}, 0},
+    /* reluprox(a = 5 - 3, b = 1, g = 1) = 1.5; m = 1, z_old 2: b = 1 with k = 0. */
+    {AM_MAP_SKIP_Z, 0, {0.5f, 5, 3, 2}, 0.5f, {1, 0}, {1.5}, {0.25, 0.25}, 0},
+    /* a - a_prev = -1 < 0, b = -2 + .5 (2 - -2) = 0: z = 0. */
+    {AM_MAP_SKIP_Z, 0, {-3, 2, 3, 2}, 1, {1, 0.5f}, {0}, {4, 4}, 0},
+    /* e = 5 - 3 - 1 = 1, e_next = 9 - 5 - 0 = 4: 2 + .5 (1 - 4). */
+    {AM_MAP_SKIP_PULL, AM_ACT_RELU, {2, 5, 3, 1, 9, -1}, 0, {0.5f}, {0.5}, {0}, 0},
+    /* 2 + .5 (5 - 3 - 1) - 2 (9 - 5 - 0). */
+    {AM_MAP_SKIP_PULL_FIRST, AM_ACT_RELU, {2, 5, 3, 9, -1}, 1, {0.5f, 2}, {-5.5}, {0}, 0},
+    {AM_MAP_SKIP_PULL_LAST, AM_ACT_RELU, {2, 5, 3, 1}, 0, {0.5f}, {2.5}, {0}, 0},
+    {AM_MAP_SKIP_MOVE, AM_ACT_RELU, {5, 4, 3, 2}, 0, {0.5f}, {3}, {4, 4}, 2},
+    {AM_MAP_SKIP_MOVE_FIRST, 0, {5, 4, 3}, 2, {0.5f}, {3}, {4, 4}, 0},
+    {AM_MAP_SKIP_GAP, AM_ACT_RELU, {3, 5, -1}, 0, {0}, {0}, {4}, 2},
+    {AM_MAP_SKIP_SLOPE, AM_ACT_LEAKY_RELU, {5, 3, 1}, 0, {0}, {1}, {0}, 0},
+    {AM_MAP_SKIP_SLOPE, AM_ACT_RELU, {5, 3, -1}, 0, {0}, {0}, {0}, 0},
+    /* e = 5 - 3 - 1 = 1; z = 1 - .5 (4) = -1: e_new = 2. */
+    {AM_MAP_SKIP_TRIAL_Z, AM_ACT_RELU, {5, 3, 1, 4}, 0, {0.5f}, {0}, {3}, 0},
+    /* a = 5 -> 3 with low 2: 2 (1 - 9); e_next = 9 - 5 - 1 = 3 -> 9 - 3 - 0 = 6. */
+    {AM_MAP_SKIP_TRIAL_A, AM_ACT_RELU, {5, 4, 2, 9, 1, 4}, 0, {0.5f, 2}, {0}, {11, 16}, 0},
+    {AM_MAP_DESCEND, 0, {5, 4}, 0, {0.5f}, {3}, {4}, 0},
     {AM_MAP_BACK, AM_ACT_RELU, {5, 0.1f}, 0, {0}, {5}, {0}, 0},
     {AM_MAP_BACK, AM_ACT_RELU, {5, 0}, 0, {0}, {0}, {0}, 0},
     {AM_MAP_BACK, AM_ACT_SIGMOID, {8, 0.25f}, 0, {0}, {1.5}, {0}, 0},
@@ -432,6 +451,13 @@ static const scalar_line scalar_lines[] = {
     {AM_SCALAR_INERTIA_REACH, {0.5, 0.75, 0.5, 2, 0.25}, 0.9375}, /* 1.5 (.5 + 2 (.25) .25) */
     {AM_SCALAR_INERTIA_LENGTH, {0.5, 0.25}, 0.375},
     {AM_SCALAR_MAJORISER, {4, 1.5, 2}, 0.125},
+    /* .5 (2) 3 + 4 (.5) (.25 (8) - 5) */
+    {AM_SCALAR_CHANGE_SKIP, {3, 5, 8, 0.5, 4, 2}, -3},
+    {AM_SCALAR_NOT_MAJORISED, {-3, 0.5, 8, 4}, 0}, /* -3 = -.25 (12) */
+    {AM_SCALAR_NOT_MAJORISED, {-2.9, 0.5, 8, 4}, 1},
+    {AM_SCALAR_NOT_MAJORISED, {NAN, 0.5, 8, 4}, 1},
+    {AM_SCALAR_UNLESS, {5, 1}, 0},
+    {AM_SCALAR_UNLESS, {5, 0}, 5},
     {AM_SCALAR_COSINE, {0.5, 1, 10}, 0.5},
     {AM_SCALAR_COSINE, {0.5, 6, 10}, 0.25},
     {AM_SCALAR_COSINE, {0.5, 11, 10}, 0},

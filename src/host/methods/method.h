@@ -48,10 +48,14 @@ typedef struct am_method {
     altmin_error (*prepare)(void **state, const am_problem *problem, am_plan *plan, altmin_status *st);
     /** After the plan is taken: upload initial weights w[l] (column-major, width[l] x width[l-1]) and b[l], derive the rest. */
     altmin_error (*start)(void *state, float *const *w, float *const *b, altmin_status *st);
-    /** Issue one sweep. */
+    /** Settle how many sweeps the next call of sweep does, 1 to max, and return it; NULL: one. */
+    size_t (*window)(void *state, size_t max);
+    /** Issue one sweep, or those that window settled. */
     void (*sweep)(void *state);
-    /** Explain the slots read after the sweep. */
+    /** Explain the slots read after the sweep, the last one of a window. */
     void (*measure)(const void *state, const double *slot, am_measures *out);
+    /** Explain sweep k = 0, 1, .. of a window; given with window. */
+    void (*measure_at)(const void *state, const double *slot, size_t k, am_measures *out);
     /** Issue, between sweeps, what leaves ||g||^2 of a subgradient g of F at the current point in a slot, and return that
      * slot. Asked for with settings->subgradient alone, known at prepare; NULL: the method gives none. */
     am_slot (*subgradient)(void *state);

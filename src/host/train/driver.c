@@ -73,18 +73,44 @@ static altmin_error measure_subgradient(altmin_trainer *t, altmin_status *st)
     return error;
 }
 
-static altmin_error sweep_once(am_loop *loop, altmin_sweep_report *report, altmin_status *st)
+/* Sweeps of one call to the method, done together and then explained one by one. */
+typedef struct am_window {
+    size_t k, n;    /* sweep k of n */
+    double start_s; /* training time before it */
+} am_window;
+
+/* Up to the next evaluation and not past the last sweep. */
+static size_t next_window(const am_loop *loop)
+{
+    const altmin_trainer *t = loop->t;
+    const size_t every = t->settings->eval_every, left = t->settings->sweeps - loop->sweep;
+    const size_t to_evaluation = every - loop->sweep % every;
+    if (!t->method->window) return 1;
+    return t->method->window(t->state, to_evaluation < left ? to_evaluation : left);
+}
+
+static altmin_error sweep_window(am_loop *loop, altmin_status *st)
 {
     altmin_trainer *t = loop->t;
     const double start_s = now_s();
     t->method->sweep(t->state);
     const altmin_error error = am_slots_read(t->ctx, 0, t->ctx->n_slots, t->slot, st);
     t->result.train_s += now_s() - start_s;
-    if (error) return error;
-    t->method->measure(t->state, t->slot, &t->measures);
+    return error;
+}
+
+/* Sweep w->k of the window; the sweeps of one window share its time evenly. */
+static altmin_error explain(am_loop *loop, const am_window *w, altmin_sweep_report *report, altmin_status *st)
+{
+    altmin_trainer *t = loop->t;
+    if (t->method->measure_at)
+        t->method->measure_at(t->state, t->slot, w->k, &t->measures);
+    else
+        t->method->measure(t->state, t->slot, &t->measures);
     if (measure_subgradient(t, st)) return st->code;
+    const double share = (double)(w->k + 1) / (double)w->n;
     *report = (altmin_sweep_report){.sweep = loop->sweep,
-                                    .time_s = t->result.train_s,
+                                    .time_s = w->start_s + share * (t->result.train_s - w->start_s),
                                     .train = am_metrics_none(),
                                     .valid = am_metrics_none(),
                                     .test = am_metrics_none()};
@@ -213,19 +239,23 @@ static int tell_sweep(const am_loop *loop, const altmin_sweep_report *report, co
     return stop;
 }
 
-static altmin_error step(am_loop *loop, const am_observer *observer, size_t n_observers,
-                         const volatile int *interrupt, altmin_stop *stop, altmin_status *st)
+/* What follows a sweep. A reason to stop inside a window takes effect at its end, where the weights are, save one that is
+ * not finite. */
+static altmin_error after_sweep(am_loop *loop, const am_window *w, const am_observer *observer,
+                                size_t n_observers, const volatile int *interrupt, altmin_stop *stop,
+                                altmin_status *st)
 {
     altmin_trainer *t = loop->t;
     altmin_sweep_report report;
     loop->sweep++;
-    if (sweep_once(loop, &report, st)) return st->code;
-    *stop = stop_not_finite(loop);
-    const int finite = *stop == ALTMIN_STOP_NONE;
-    *stop = finite ? stop_rule(loop, &report) : *stop;
+    if (explain(loop, w, &report, st)) return st->code;
+    const altmin_stop broken = stop_not_finite(loop);
+    const int finite = broken == ALTMIN_STOP_NONE;
+    if (!finite) *stop = broken;
+    if (*stop == ALTMIN_STOP_NONE) *stop = stop_rule(loop, &report);
     if (interrupt && *interrupt && finite) *stop = ALTMIN_STOP_INTERRUPTED;
     const int due = loop->sweep % t->settings->eval_every == 0 || *stop != ALTMIN_STOP_NONE;
-    if (finite && due) {
+    if (finite && due && w->k + 1 == w->n) {
         if (evaluate_all(t, &report, st) || keep_if_better(loop, &report, st)) return st->code;
         if (*stop == ALTMIN_STOP_NONE) *stop = stop_rule(loop, &report);
     }
@@ -235,6 +265,16 @@ static altmin_error step(am_loop *loop, const am_observer *observer, size_t n_ob
     t->result.n_sweeps = loop->sweep;
     if (tell_sweep(loop, &report, observer, n_observers) && *stop == ALTMIN_STOP_NONE)
         *stop = ALTMIN_STOP_INTERRUPTED;
+    return ALTMIN_OK;
+}
+
+static altmin_error step(am_loop *loop, const am_observer *observer, size_t n_observers,
+                         const volatile int *interrupt, altmin_stop *stop, altmin_status *st)
+{
+    am_window w = {.n = next_window(loop), .start_s = loop->t->result.train_s};
+    if (sweep_window(loop, st)) return st->code;
+    for (; w.k < w.n && *stop != ALTMIN_STOP_NOT_FINITE; w.k++)
+        if (after_sweep(loop, &w, observer, n_observers, interrupt, stop, st)) return st->code;
     return ALTMIN_OK;
 }
 

@@ -23,6 +23,7 @@ typedef enum am_step_rule { AM_STEP_CAUCHY, AM_STEP_BACKTRACKING, AM_STEP_EXACT 
 typedef enum am_init { AM_INIT_HE, AM_INIT_PAPER } am_init;
 typedef enum am_schedule { AM_SCHEDULE_COSINE, AM_SCHEDULE_CONSTANT } am_schedule;
 typedef enum am_preset { AM_PRESET_DEFAULT, AM_PRESET_PAPER, AM_PRESET_BEST, AM_N_PRESETS } am_preset;
+typedef enum am_order { AM_ORDER_SERIAL, AM_ORDER_WAVEFRONT, AM_ORDER_JACOBI } am_order;
 typedef enum am_form { AM_FORM_AUTO, AM_FORM_NORMAL, AM_FORM_SAMPLE } am_form;
 
 struct altmin_settings {
@@ -61,6 +62,10 @@ struct altmin_settings {
     double prox_w, prox_z, prox_a, prox_out; /* bcd: weights of ||change||^2/2 */
     size_t penalty_every;                    /* dladmm: sweeps between rises of the penalties; 0: off */
     double rho_factor, nu_factor;
+    /* radmm */
+    double beta; /* penalty of the head */
+    int split;   /* 2, 3 */
+    int order;   /* am_order */
     /* gradient methods */
     size_t batch;                  /* samples per step; 0: all */
     double rate;                   /* learning rate */

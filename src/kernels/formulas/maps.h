@@ -43,6 +43,17 @@
     X(BIAS_INERTIAL, bias_inertial, 0, 4, 0, 3, 2, 2, 0)                                                     \
     X(DUAL, dual, 0, 3, 1, 0, 2, 2, 0)                                                                       \
     X(OUTPUT_GRADIENT, output_gradient, 0, 2, 1, 1, 1, 1, 0)                                                 \
+    X(SKIP_Z, skip_z, 0, 4, 1, 2, 1, 2, 0)                                                                   \
+    X(SKIP_PULL, skip_pull, 1, 6, 0, 1, 1, 0, 0)                                                             \
+    X(SKIP_PULL_FIRST, skip_pull_first, 1, 5, 1, 2, 1, 0, 0)                                                 \
+    X(SKIP_PULL_LAST, skip_pull_last, 1, 4, 0, 1, 1, 0, 0)                                                   \
+    X(SKIP_MOVE, skip_move, 1, 4, 0, 1, 1, 2, 1)                                                             \
+    X(SKIP_MOVE_FIRST, skip_move_first, 0, 3, 1, 1, 1, 2, 0)                                                 \
+    X(SKIP_GAP, skip_gap, 1, 3, 0, 0, 0, 1, 1)                                                               \
+    X(SKIP_SLOPE, skip_slope, 1, 3, 0, 0, 1, 0, 0)                                                           \
+    X(SKIP_TRIAL_Z, skip_trial_z, 1, 4, 0, 1, 0, 1, 0)                                                       \
+    X(SKIP_TRIAL_A, skip_trial_a, 1, 6, 0, 2, 0, 2, 0)                                                       \
+    X(DESCEND, descend, 0, 2, 0, 1, 1, 1, 0)                                                                 \
     X(BACK, back, 1, 2, 0, 0, 1, 0, 0)                                                                       \
     X(MOMENTUM, momentum, 0, 3, 0, 3, 2, 0, 0)                                                               \
     X(ADAM, adam, 0, 4, 0, 6, 3, 0, 0)                                                                       \
@@ -361,5 +372,7 @@ AM_MAP_FN(dual)
 }
 
 #include "kernels/formulas/maps_subgradient.h"
+
+#include "kernels/formulas/maps_skip.h"
 
 #endif

@@ -26,6 +26,9 @@
     X(MAJORISER, majoriser, 3)                                                                               \
     X(SAFE_INVERSE, safe_inverse, 2)                                                                         \
     X(BACKTRACKING_A, backtracking_a, 3)                                                                     \
+    X(CHANGE_SKIP, change_skip, 6)                                                                           \
+    X(NOT_MAJORISED, not_majorised, 4)                                                                       \
+    X(UNLESS, unless, 2)                                                                                     \
     X(COSINE, cosine, 3)                                                                                     \
     X(ADAM_RATE, adam_rate, 3)                                                                               \
     X(ADAM_SCALE, adam_scale, 2)                                                                             \
@@ -116,6 +119,24 @@ AM_FN double am_scalar_backtracking_a(const double *x)
 AM_FN double am_scalar_safe_inverse(const double *x)
 {
     return x[0] > 0.0 ? 1.0 / (x[0] * x[1]) : 0.0;
+}
+
+/* Change of nu/2 ||e||^2 + lam/2 ||W||^2 along W - t D: nu/2 dE + lam (t^2/2 ||D||^2 - t <W, D>).
+ * x = dE = ||e_new||^2 - ||e||^2, <W, D>, ||D||^2, t, lam, nu. [residual ADMM, 2-split] */
+AM_FN double am_scalar_change_skip(const double *x)
+{
+    return 0.5 * x[5] * x[0] + x[4] * x[3] * (0.5 * x[3] * x[2] - x[1]);
+}
+/* 1 unless a step t along minus the gradient (g, g2) does what the majoriser 1/t promises: change <= -t/2 ||(g, g2)||^2;
+ * 1 for NaN. x = change, t, ||g||^2, ||g2||^2. [residual ADMM, 2-split] */
+AM_FN double am_scalar_not_majorised(const double *x)
+{
+    return x[0] <= -0.5 * x[1] * (x[2] + x[3]) ? 0.0 : 1.0;
+}
+/* x0 unless x1 is set: 0 when it is. */
+AM_FN double am_scalar_unless(const double *x)
+{
+    return x[1] == 0.0 ? x[0] : 0.0;
 }
 
 /* Learning rate that falls as half a cosine from x0 at step 1 to 0 after the last. x = rate, step (1, 2, ...), steps. */

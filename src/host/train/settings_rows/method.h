@@ -79,6 +79,20 @@ SETTING(.name = "rho-factor", .type = AM_SET_REAL, .offset = FIELD(rho_factor), 
         .max = NO_LIMIT, .min_open = 1, .help = "dladmm: factor on --rho every --penalty-every sweeps")
 SETTING(.name = "nu-factor", .type = AM_SET_REAL, .offset = FIELD(nu_factor), .fallback = "1", .min = 0,
         .max = NO_LIMIT, .min_open = 1, .help = "dladmm: factor on --nu every --penalty-every sweeps")
+SETTING(.name = "beta", .type = AM_SET_REAL, .offset = FIELD(beta), .fallback = "2", .min = 0,
+        .max = NO_LIMIT, .min_open = 1, .symbol = "beta",
+        .help = "radmm: penalty on the head's Z - (W a + b), which also has a multiplier; descent needs it "
+                "above --loss-weight (--rho is the blocks' penalty on z - (W a + b), --nu that on "
+                "a - a_prev - h(z), --mu lambda, --prox-w omega, --prox-z and --prox-a tau)")
+SETTING(.name = "split", .type = AM_SET_CHOICE, .offset = FIELD(split), .fallback = "3",
+        .choices = split_names, .choice_first = 2,
+        .help = "radmm: variables of a residual block; 3: W, z, a, each minimised exactly, relu only; 2: W, a "
+                "by gradient steps with a majoriser found by halving, any activation")
+SETTING(.name = "order", .type = AM_SET_CHOICE, .offset = FIELD(order), .fallback = "serial",
+        .choices = order_names,
+        .help = "radmm: order of blocks; serial: first to last; wavefront: the same results from blocks of "
+                "several sweeps at once, one per thread; jacobi: all blocks of a sweep at once from old "
+                "values, without any guarantee of descent")
 SETTING(.name = "batch", .type = AM_SET_COUNT, .offset = FIELD(batch), .fallback = "250", .min = 0,
         .max = 2147483647.0, .unit = "samples", .symbol = "m",
         .help = "sgd, adam: samples per step, drawn anew in every pass; 0: all samples")
