@@ -399,7 +399,7 @@ static void test_json_accepted(void **state)
     assert_int_equal(
         apply(s, " {\n\"hidden\": \"7,8\", \"sweeps\": 1e3, \"rho\": 2, \"label\": \"y\"}\n", &st), 0);
     assert_int_equal(s->hidden.n, 2);
-    assert_int_equal(s->sweeps, 1000);
+    assert_true(s->sweeps == 1000.0);
     assert_string_equal(s->label, "y");
     assert_int_equal(apply(s, "{\"hidden\": [], \"label\": null}", &st), 0);
     assert_int_equal(s->hidden.n, 0);
@@ -448,8 +448,8 @@ static void test_json_refused(void **state)
         {"{\"rho\": {}}", "not an object"},
         {"{\"rho\": -1}", "greater than 0"},
         {"{\"rho\": 1e400}", "'rho'"},
-        {"{\"sweeps\": 1.5}", "whole number"},
-        {"{\"sweeps\": -3}", "whole number"},
+        {"{\"eval-every\": 1.5}", "whole number"},
+        {"{\"eval-every\": -3}", "whole number"},
         {"{\"seed\": 9007199254740993}", "'seed'"},
         {"{\"data\": 3}", "must be a string"},
         {"{\"data\": null}", "must be a string"},

@@ -183,7 +183,7 @@ static altmin_error train(job *j, run *r, altmin_trainer **trainer, altmin_statu
 static altmin_error run_once(job *j, run *r, altmin_status *st)
 {
     size_t n_bytes;
-    r->n_most = j->args.settings->sweeps;
+    r->n_most = am_settings_n_sweeps(j->args.settings);
     if (r->n_most < 2)
         return am_fail(st, ALTMIN_ERR_USAGE, "the first sweeps warm up: --sweeps must be 2 or more");
     if (am_size_mul(r->n_most, sizeof(double), &n_bytes) || !(r->objective = malloc(n_bytes)) ||

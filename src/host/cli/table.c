@@ -274,7 +274,7 @@ static void on_start(void *user, const am_run_info *info)
     t->classification = info->n_classes > 0;
     t->has_valid = info->n_valid > 0;
     t->has_test = info->n_test > 0;
-    t->sweeps = info->settings->sweeps;
+    t->sweeps = am_settings_n_sweeps(info->settings);
     t->time_limit = info->settings->time_limit;
     t->stride = nice_stride(t->sweeps);
     t->started_s = now_s();

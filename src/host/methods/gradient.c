@@ -148,7 +148,7 @@ static void take_slots(am_gradient *g)
     const am_slot c = am_slots_new(ctx, 17);
     g->slot = (am_gradient_slots){c,     c + 1,  c + 2,  c + 3,  c + 4,  c + 5,  c + 6,  c + 7, c + 8,
                                   c + 9, c + 10, c + 11, c + 12, c + 13, c + 14, c + 15, c + 16};
-    const double n_steps = (double)n_batches(g) * (double)set->sweeps;
+    const double n_steps = (double)n_batches(g) * set->sweeps;
     const size_t rest = g->n % g->batch;
     const double value[17] = {0.0,
                               1.0,

@@ -39,6 +39,7 @@ typedef struct am_method {
     const char *name;
     const char *title; /* one line for help */
     unsigned archs; /* AM_TRAINS of each architecture it trains; others are refused before check is asked */
+    int parts;      /* 1: --sweeps may end inside a sweep */
     /** Values of settings that were not given, as NULL-terminated name, value pairs by am_preset; NULL: the
      * table's own. */
     const char *const *preset[AM_N_PRESETS];

@@ -83,7 +83,7 @@ typedef struct am_window {
 static size_t next_window(const am_loop *loop)
 {
     const altmin_trainer *t = loop->t;
-    const size_t every = t->settings->eval_every, left = t->settings->sweeps - loop->sweep;
+    const size_t every = t->settings->eval_every, left = am_settings_n_sweeps(t->settings) - loop->sweep;
     const size_t to_evaluation = every - loop->sweep % every;
     if (!t->method->window) return 1;
     return t->method->window(t->state, to_evaluation < left ? to_evaluation : left);
@@ -186,7 +186,7 @@ static altmin_stop stop_rule(const am_loop *loop, const altmin_sweep_report *rep
         fabs(loop->last_objective - report->objective) <= set->tolerance * fabs(report->objective))
         return ALTMIN_STOP_TOLERANCE;
     if (set->time_limit > 0.0 && report->time_s >= set->time_limit) return ALTMIN_STOP_TIME_LIMIT;
-    return loop->sweep >= set->sweeps ? ALTMIN_STOP_SWEEPS : ALTMIN_STOP_NONE;
+    return loop->sweep >= am_settings_n_sweeps(set) ? ALTMIN_STOP_SWEEPS : ALTMIN_STOP_NONE;
 }
 
 static altmin_stop stop_not_finite(am_loop *loop)
@@ -312,7 +312,7 @@ altmin_error am_trainer_run(altmin_trainer *t, const am_observer *observer, size
     am_profile_reset(t->ctx);
     for (size_t i = 0; i < n_observers; i++)
         if (observer[i].start) observer[i].start(observer[i].user, &t->info);
-    altmin_stop stop = t->settings->sweeps ? ALTMIN_STOP_NONE : ALTMIN_STOP_SWEEPS;
+    altmin_stop stop = am_settings_n_sweeps(t->settings) ? ALTMIN_STOP_NONE : ALTMIN_STOP_SWEEPS;
     altmin_error error = ALTMIN_OK;
     while (stop == ALTMIN_STOP_NONE && !error)
         error = step(&loop, observer, n_observers, interrupt, &stop, st);

@@ -158,7 +158,10 @@ static altmin_error set_text(const am_setting *row, altmin_settings *s, const ch
     case AM_SET_CHOICE: return set_choice(row, field, text, st);
     case AM_SET_WIDTHS: return set_widths(row, field, text, st);
     case AM_SET_REAL:
-        if (!parse_real(text, &real) || !in_range(row, real)) return fail_range(row, text, "a number", st);
+        if (row->takes_inf && strcmp(text, "inf") == 0)
+            real = INFINITY;
+        else if (!parse_real(text, &real) || !in_range(row, real))
+            return fail_range(row, text, row->takes_inf ? "inf or a number" : "a number", st);
         *(double *)field = real;
         return ALTMIN_OK;
     case AM_SET_COUNT:

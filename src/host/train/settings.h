@@ -72,9 +72,21 @@ struct altmin_settings {
     int schedule;                  /* am_schedule */
     double momentum;               /* of sgd */
     double beta1, beta2, adam_eps; /* of adam */
+    /* methods that go through the samples in chunks */
+    double eta, lam;                    /* length and prox weight of weight steps; 0: the method's */
+    double gam;                         /* fcam: prox weight of the downward map; may be infinite */
+    double kappa;                       /* of the output block */
+    double warm;                        /* chunks; 0: the method's */
+    size_t refresh;                     /* chunks */
+    double forget;                      /* share of the running Gram that a refresh keeps */
+    size_t rank;                        /* of deflated inverses; 0: Cholesky */
+    int two_sided;                      /* -1 auto, 0, 1 */
+    double thin;                        /* 0: off */
+    double whiten;                      /* share of energy; 0: off */
+    size_t gram_samples;                /* 0: all */
     /* run */
     uint64_t seed;
-    size_t sweeps;
+    double sweeps; /* passes of methods that go in chunks, which may end inside one; else whole */
     double time_limit;      /* seconds; 0: none */
     double target_accuracy; /* 0: none */
     size_t patience;        /* evaluations; 0: off */
@@ -101,6 +113,13 @@ typedef enum am_setting_type {
     AM_SET_WIDTHS  /* am_widths */
 } am_setting_type;
 
+/** Sweeps of a run, the last of which may be a part of one. */
+static inline size_t am_settings_n_sweeps(const altmin_settings *s)
+{
+    const size_t whole = (size_t)s->sweeps;
+    return (double)whole < s->sweeps ? whole + 1 : whole;
+}
+
 /** One row of the table. */
 typedef struct am_setting {
     const char *name; /* "eps-floor": the command line's --eps-floor, the config file's "eps-floor" */
@@ -109,9 +128,10 @@ typedef struct am_setting {
     const char *fallback; /* the default, as text */
     const char
         *unset;      /* AM_SET_TEXT: the word that stands for NULL ("none"), or NULL when text is required */
-    double min, max; /* allowed range; max may be infinite, the value may not */
+    double min, max; /* allowed range; max may be infinite, the value only where takes_inf */
     int min_open, max_open;     /* 1: the bound itself is not allowed */
     const char *const *choices; /* NULL-terminated names for AM_SET_CHOICE; read them by am_setting_choices */
+    int takes_inf;              /* AM_SET_REAL: the value may be infinite, spelt inf */
     int choice_first;           /* value of the first choice (-1 for tri-states) */
     const char *unit;           /* "s", "samples", NULL */
     const char *symbol;         /* the paper's letter, or NULL */

@@ -1,5 +1,6 @@
 /* JSON forms of settings: what a config file, the run log and a model's metadata hold. JSON values are turned
  * into the text a user would type, so that am_setting_set checks them as it checks the command line. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "host/io/json.h"
@@ -23,7 +24,13 @@ static void put_value(FILE *f, const am_setting *row, const altmin_settings *s)
     case AM_SET_TEXT: text = *(char *const *)field; break;
     case AM_SET_CHOICE: text = am_setting_choice_name(row, *(const int *)field); break;
     case AM_SET_WIDTHS: put_widths(f, field); return;
-    case AM_SET_REAL: am_json_put_exact(f, *(const double *)field); return;
+    case AM_SET_REAL:
+        if (!isinf(*(const double *)field)) {
+            am_json_put_exact(f, *(const double *)field);
+            return;
+        }
+        text = "inf"; /* JSON has no number for it */
+        break;
     case AM_SET_COUNT: fprintf(f, "%zu", *(const size_t *)field); return;
     case AM_SET_SEED: fprintf(f, "%llu", (unsigned long long)*(const uint64_t *)field); return;
     }
@@ -58,7 +65,7 @@ static int type_fits(const am_setting *row, const cJSON *value)
     case AM_SET_TEXT: return cJSON_IsString(value) || (row->unset && cJSON_IsNull(value));
     case AM_SET_CHOICE: return cJSON_IsString(value);
     case AM_SET_WIDTHS: return cJSON_IsString(value) || cJSON_IsArray(value);
-    case AM_SET_REAL:
+    case AM_SET_REAL: return cJSON_IsNumber(value) || (row->takes_inf && cJSON_IsString(value));
     case AM_SET_COUNT:
     case AM_SET_SEED: return cJSON_IsNumber(value);
     }

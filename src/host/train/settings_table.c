@@ -53,6 +53,9 @@ static const am_setting table[] = {
 #define GROUP "Method"
 #include "host/train/settings_rows/method.h"
 #undef GROUP
+#define GROUP "Stream"
+#include "host/train/settings_rows/stream.h"
+#undef GROUP
 #define GROUP "Run"
 #include "host/train/settings_rows/run.h"
 #undef GROUP

@@ -44,16 +44,19 @@ typedef enum am_stream_inverse {
 
 /** (X + c I)^-1 = (I - VK V')/c with V <- qr(X V) at each refresh, P = V'X V, VK = V P (P + c I)^-1. */
 typedef struct am_deflation {
-    am_mat v, vk, y;     /* d x q; y: scratch */
-    am_mat p, h, factor; /* q x q, q x q, q x 2q */
+    size_t q;
+    am_mat basis;             /* d x (q + 1): V and one column for the user */
+    am_mat v, vk, y;          /* d x q; v in basis; y: scratch */
+    am_mat p, h, eye, factor; /* q x q, three times, and q x 2q */
 } am_deflation;
 
 /** Scalars of a layer. */
 typedef struct am_stream_layer_slots {
     am_slot trace, ridge;                 /* tr A; c = lam mean(diag [A, 1]) */
     am_slot over_ridge, over_bias, share; /* 1/c; 1/(1 + c); what T's bias column is scaled by */
-    am_slot gain;       /* what S is scaled by: 1/c where the inverse leaves it out, twice that with left */
-    am_slot step, rate; /* coefficients of S and of the direction in the update */
+    am_slot gain, fresh_gain; /* what S is scaled by: 1/c if the inverse leaves it out, (1 + o)/o with left */
+    am_slot step, rate;       /* coefficients of S and of the direction in the update */
+    am_slot d_in, d_out;      /* constants */
     am_slot left_trace, left_ridge; /* of B */
     am_slot r2, mean_r2, boost;     /* ||r_l||^2 of the chunk, its running mean, c_l */
     am_slot step2_w, step2_b;       /* ||change||^2 in the pass */
@@ -70,34 +73,37 @@ typedef struct am_stream_layer {
     am_mat direction, step;  /* M or D, and S; like wb */
     am_mat start, start_b;   /* W_l and b_l at the start of the pass, as they are reported */
     am_mat a, h, z, r; /* of the chunk at work: a_l; h(z_l) of a block; z_l where the method keeps it; r_l */
-    am_mat p;          /* W_l a_{l-1} of the output layer */
     am_mat full_a, full_h, full_z, full_r; /* memory of the whole chunk */
     am_mat thin_a, thin_h, thin_z;         /* memory of the kept samples */
     am_mat gram, mean;                     /* A_l = running mean of a a' and s_l of a, the layer's input */
     am_mat part, part_mean;                /* scratch like them */
     am_mat factor;                         /* d x 2d */
-    am_mat mean_bias, mean_edge;           /* s/(1 + c); what the bias takes out of T: s/c or s */
-    am_mat shares;                         /* m x 1: slot share in every entry */
-    am_mat u;                              /* d_l x (q + 1), scratch */
+    am_mat mean_bias, mean_edge; /* s/(1 + c); what the bias takes out of T: s/c (in right.basis) or s */
+    am_mat edge_vk;              /* VK's/c, q x 1 */
+    am_mat shares;               /* m x 1: slot share in every entry */
+    am_mat u, left_u;            /* scratch: d_l x (q + 1), q x (d_{l-1} + 1) */
     am_deflation right, left;
     am_mat left_gram, left_part;    /* B_l = running mean of r r', d_l x d_l */
     am_mat identity, left_identity; /* of d_{l-1} and of d_l */
-    am_mat eye;                     /* of q */
     am_stream_layer_slots slot;
 } am_stream_layer;
 
 /** Scalars of a run. */
 typedef struct am_stream_slots {
-    am_slot zero, one, half, beta, fresh, eta, lam, warm, n_total, forget,
-        refresh; /* constants; fresh = 1 - beta */
-    am_slot inv_m, inv_last, averaging, two, far;
-    am_slot rho_out, over_kappa, residual; /* 1/kappa twice; -1/(1 + kappa) */
-    am_slot thin, thin_now, thinning, n_kept, size[4], fits[3];
-    am_slot p1, p2, reach, length; /* inertia: (1 + p3) p1, 1 + p3 */
-    am_slot loss, mean_loss, unit, smooth, scale, rate;
-    am_slot seen, n_good, age, n_grams, bad, good, keep, due; /* counts of chunks and decisions */
-    am_slot g, fresh_g, add_g;                                /* weights of the running Gram */
-    am_slot hits, drop, total, n_guarded, n_samples;          /* of the pass */
+    /* constants; fresh = 1 - beta, far: larger than any count */
+    am_slot zero, one, two, half, far, beta, fresh, eta, lam, warm, n_total, forget, refresh;
+    am_slot inv_m, inv_last, n_full, n_last; /* 1/m and m of a chunk and of the short last one */
+    am_slot rho_out, over_kappa, residual;   /* 1/kappa twice; -1/(1 + kappa) */
+    am_slot thin, size[4], size_last[4]; /* bt; capacities of kept samples: (-1, m/4], (m/4, m/2], (m/2, m] */
+    am_slot p2, reach, length,
+        over_samples;                    /* inertia: p2, (1 + p3) p1, 1 + p3; 1/samples of the input's Gram */
+    am_slot loss, hits, drop, mean_loss; /* of the chunk */
+    am_slot unit, smooth, scale, rate;   /* unit of losses, Lb, sc, e */
+    am_slot seen, n_good, age, n_grams;  /* chunks; good ones; good ones since the refresh; refreshes + 1 */
+    am_slot bad, good, keep, due;        /* decisions */
+    am_slot thinning, thin_now, n_kept, fits[3];
+    am_slot g, fresh_g, add_g;           /* weights of the running Gram, its successor's sum */
+    am_slot total, n_guarded, n_samples; /* of the pass, in this order */
 } am_stream_slots;
 
 /** Samples of a chunk. */
@@ -111,11 +117,11 @@ typedef struct am_chunk {
 typedef struct am_stream_white {
     int on;
     size_t k;                         /* directions kept */
-    double share;                     /* energy they hold */
     am_mat data;                      /* k x n (room for d_0 x n) */
     am_mat values, vectors;           /* d_0 x 1, d_0 x d_0 */
     am_mat scale, proj, back, offset; /* k x k diagonal; d_0 x k; d_0 x k; k x 1 */
     am_mat w, b; /* W_1 and b_1 folded back to the data's coordinates, for everybody else */
+    float *host; /* d_0 eigenvalues, then diagonals made of them */
 } am_stream_white;
 
 struct am_stream {
@@ -129,9 +135,11 @@ struct am_stream {
     size_t n_flat;
     am_mat theta, good, direction, step, point; /* flat: [W b] of all layers, the first layer last */
     am_mat full_x, thin_x, y;
-    void *label, *index, *order, *kept; /* of the chunk; of the pass; kept columns */
+    void *label, *index, *order, *kept; /* of the chunk; its samples; order of the pass; kept columns */
     int32_t *host_order;
-    am_mat ones; /* m x 1 */
+    int keeping;             /* look at this chunk's weights, whether to keep them */
+    int thinning, two_sided; /* of the run */
+    am_mat ones;             /* m x 1 */
     am_stream_white white;
     am_stream_slots slot;
     am_stream_layer layer[AM_MAX_HIDDEN + 2];
@@ -164,14 +172,19 @@ static inline am_mat am_stream_wb(const am_stream *s, size_t l)
     return s->layer[l].point_w;
 }
 
+/** identity <- I. */
+altmin_error am_stream_upload_identity(am_ctx *ctx, am_mat identity, altmin_status *st);
+
 /* ---------------------------------------------------------------------------------------------- between its files */
 
 /** Declare step 4 of all layers. */
 void am_stream_weight_plan(am_stream *s, am_plan *plan);
 /** Values that step 4 starts from: bases, identities. */
-void am_stream_weight_start(am_stream *s);
-/** Grams of the chunk at work into the running ones and everything derived from them. */
+altmin_error am_stream_weight_start(am_stream *s, altmin_status *st);
+/** Grams of the chunk's inputs into the running ones and everything derived from them. */
 void am_stream_refresh(am_stream *s);
+/** The same for the Grams of r from the left, after the blocks. */
+void am_stream_refresh_left(am_stream *s);
 /** T_l, S_l and the update of all layers. */
 void am_stream_weights(am_stream *s);
 /** Drop all running Grams: the next refresh begins with its own chunk. */
@@ -181,8 +194,12 @@ void am_stream_invert(am_stream *s, am_ctx *ctx, size_t l);
 
 /** Declare the first layer's matrices. */
 void am_stream_input_plan(am_stream *s, am_plan *plan);
-/** Gram matrix of the input and the whitened data, in the first pass: part of the training time. */
+/** W_1 and b_1 as they come, before anything is whitened. */
+void am_stream_input_upload(am_stream *s, const float *w, const float *b);
+/** Gram matrix of the input and the whitened data, in the first pass: part of the training time. Not inside a sweep. */
 void am_stream_input_start(am_stream *s);
+/** Views of [W b] and its companions in flat vectors; d_in columns and the bias. */
+void am_stream_view_weights(am_stream *s, size_t l, size_t d_in);
 /** W_1 and b_1 in the data's coordinates. */
 void am_stream_fold(am_stream *s);
 #endif

@@ -11,6 +11,14 @@
 
 /* ---------------------------------------------------------------------------------------------- resolving */
 
+static altmin_error check_sweeps(const altmin_trainer *t, altmin_status *st)
+{
+    const double sweeps = t->settings->sweeps;
+    if (t->method->parts || sweeps == floor(sweeps)) return ALTMIN_OK;
+    return am_fail(st, ALTMIN_ERR_USAGE, "sweeps %g: method %s does whole sweeps only; give a whole number",
+                   sweeps, t->method->name);
+}
+
 static altmin_error check_data(const altmin_data *train, const altmin_data *test, altmin_status *st)
 {
     if (!train->label && !train->target)
@@ -304,7 +312,8 @@ static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, 
     if (!t->settings || !t->plan) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a trainer");
     t->method = am_method_at(t->settings->method);
     if (am_settings_apply_preset(t->settings, t->method->preset[t->settings->preset], st)) return st->code;
-    if (check_data(train, test, st) || resolve_net(t, train, st) || split(t, train, st) || fit_scaler(t, st))
+    if (check_sweeps(t, st) || check_data(train, test, st) || resolve_net(t, train, st) ||
+        split(t, train, st) || fit_scaler(t, st))
         return st->code;
     if (test) t->part_test = (am_part){test, NULL, test->n_samples};
     const am_open_options open = {.n_threads = t->settings->threads,

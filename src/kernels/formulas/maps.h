@@ -54,6 +54,8 @@
     X(SKIP_TRIAL_Z, skip_trial_z, 1, 4, 0, 1, 0, 1, 0)                                                       \
     X(SKIP_TRIAL_A, skip_trial_a, 1, 6, 0, 2, 0, 2, 0)                                                       \
     X(DESCEND, descend, 0, 2, 0, 1, 1, 1, 0)                                                                 \
+    X(DISPLACE, displace, 0, 2, 1, 1, 1, 0, 0)                                                               \
+    X(STREAM_STEP, stream_step, 0, 3, 0, 3, 2, 0, 0)                                                         \
     X(BACK, back, 1, 2, 0, 0, 1, 0, 0)                                                                       \
     X(MOMENTUM, momentum, 0, 3, 0, 3, 2, 0, 0)                                                               \
     X(ADAM, adam, 0, 4, 0, 6, 3, 0, 0)                                                                       \
@@ -371,8 +373,8 @@ AM_MAP_FN(dual)
     s[1] = v * e;
 }
 
-#include "kernels/formulas/maps_subgradient.h"
-
 #include "kernels/formulas/maps_skip.h"
+#include "kernels/formulas/maps_stream.h"
+#include "kernels/formulas/maps_subgradient.h"
 
 #endif

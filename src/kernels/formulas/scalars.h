@@ -29,6 +29,18 @@
     X(CHANGE_SKIP, change_skip, 6)                                                                           \
     X(NOT_MAJORISED, not_majorised, 4)                                                                       \
     X(UNLESS, unless, 2)                                                                                     \
+    X(COMPLEMENT, complement, 1)                                                                             \
+    X(RATIO_ROOT, ratio_root, 2)                                                                             \
+    X(FIRST, first, 3)                                                                                       \
+    X(CHUNK_BAD, chunk_bad, 4)                                                                               \
+    X(CHUNK_SMOOTH, chunk_smooth, 3)                                                                         \
+    X(CHUNK_SUSPECT, chunk_suspect, 2)                                                                       \
+    X(CHUNK_RECOVER, chunk_recover, 1)                                                                       \
+    X(CHUNK_KEEP, chunk_keep, 2)                                                                             \
+    X(CHUNK_RATE, chunk_rate, 5)                                                                             \
+    X(DUE, due, 2)                                                                                           \
+    X(FORGET, forget, 2)                                                                                     \
+    X(RIDGE, ridge, 4)                                                                                       \
     X(COSINE, cosine, 3)                                                                                     \
     X(ADAM_RATE, adam_rate, 3)                                                                               \
     X(ADAM_SCALE, adam_scale, 2)                                                                             \
@@ -178,5 +190,7 @@ AM_FN double am_scalar_majoriser(const double *x)
 {
     return 1.0 / (x[0] * x[1] + x[2]);
 }
+
+#include "kernels/formulas/scalars_stream.h"
 
 #endif

@@ -95,14 +95,14 @@ SETTING(.name = "order", .type = AM_SET_CHOICE, .offset = FIELD(order), .fallbac
                 "values, without any guarantee of descent")
 SETTING(.name = "batch", .type = AM_SET_COUNT, .offset = FIELD(batch), .fallback = "250", .min = 0,
         .max = 2147483647.0, .unit = "samples", .symbol = "m",
-        .help = "sgd, adam: samples per step, drawn anew in every pass; 0: all samples")
+        .help = "sgd, adam, fcam: samples per step, drawn anew in every pass; 0: all samples")
 SETTING(.name = "rate", .type = AM_SET_REAL, .offset = FIELD(rate), .fallback = "3e-3", .min = 0,
         .max = NO_LIMIT, .min_open = 1, .help = "sgd, adam: learning rate in the first step")
 SETTING(.name = "schedule", .type = AM_SET_CHOICE, .offset = FIELD(schedule), .fallback = "cosine",
         .choices = schedule_names,
-        .help = "sgd, adam: learning rate over time; cosine: to zero at the end of sweep --sweeps")
+        .help = "sgd, adam, fcam: steps over time; cosine: to zero at the end of sweep --sweeps")
 SETTING(.name = "momentum", .type = AM_SET_REAL, .offset = FIELD(momentum), .fallback = "0.9", .min = 0,
-        .max = 1, .max_open = 1, .help = "sgd: share of the last step that is kept")
+        .max = 1, .max_open = 1, .help = "sgd, fcam: share of the last step that is kept")
 SETTING(.name = "beta1", .type = AM_SET_REAL, .offset = FIELD(beta1), .fallback = "0.9", .min = 0, .max = 1,
         .max_open = 1, .symbol = "beta_1", .help = "adam: decay of the mean gradient")
 SETTING(.name = "beta2", .type = AM_SET_REAL, .offset = FIELD(beta2), .fallback = "0.999", .min = 0, .max = 1,

@@ -1,0 +1,193 @@
+/* The downward maps and defaults of fcam; see fcam.h. */
+#include "host/methods/fcam.h"
+
+#include "host/train/stream.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* The downward map of one layer, gam < inf. The system is solved on the narrower side:
+ * Wb (c I + Wb'Wb)^-1 = (c I + Wb Wb')^-1 Wb. */
+typedef struct downward {
+    int narrow;                       /* d_l < d_{l-1}: solve d_l x d_l */
+    am_mat q, gram, identity, factor; /* d_l x d_{l-1}; k x k, twice; k x 2k with k the narrower width */
+    am_mat inverse;                   /* k x k, narrow only */
+    am_slot trace, ridge, size_w, size_q, ratio,
+        d_in; /* tr Wb'Wb; c; |Wb|_F^2 and |Q|_F^2 before its rescaling */
+} downward;
+
+struct am_fcam {
+    am_stream base;
+    int exact; /* gam = inf: Q_l = Wb_l */
+    am_slot gam;
+    am_mat u; /* flat, widest hidden layer x m: displacement of a_l */
+    downward map[AM_MAX_HIDDEN + 2];
+};
+
+const am_stream *am_fcam_stream(const am_fcam *m)
+{
+    return &m->base;
+}
+
+am_mat am_fcam_map(const am_fcam *m, size_t l)
+{
+    return m->map[l].q;
+}
+
+/* ---------------------------------------------------------------------------------------------- downward maps */
+
+/* Solve for Q_l from the current weights. */
+static void solve_map(am_ctx *ctx, const am_fcam *m, const downward *d, am_mat w)
+{
+    const am_stream_slots *slot = &m->base.slot;
+    am_gram(ctx, d->gram, w, !d->narrow);
+    am_map(ctx, AM_MAP_DOT, 0, &(am_map_args){.in = {d->gram, d->identity}, .sum = {d->trace}});
+    am_scalar(ctx, d->ridge, AM_SCALAR_RIDGE, (am_slot[]){m->gam, d->trace, slot->zero, d->d_in});
+    am_map(ctx, AM_MAP_LINCOMB, 0,
+           &(am_map_args){.out = {d->gram}, .in = {d->gram, d->identity}, .coef = {slot->one, d->ridge}});
+    am_cholesky(ctx, d->factor, d->gram, 1.0, 0.0);
+    if (d->narrow) {
+        am_copy(ctx, d->inverse, d->identity);
+        am_solve_right(ctx, d->inverse, d->factor);
+        am_gemm(ctx, d->q, 1.0f, d->inverse, 0, w, 0, 0.0f);
+    } else {
+        am_copy(ctx, d->q, w);
+        am_solve_right(ctx, d->q, d->factor);
+    }
+}
+
+static void refresh_map(am_ctx *ctx, size_t i, void *arg)
+{
+    const am_fcam *m = arg;
+    const size_t l = i + 2;
+    const downward *d = &m->map[l];
+    am_label(ctx, "layer %zu, downward map", l);
+    solve_map(ctx, m, d, m->base.layer[l].w);
+    /* tr W'W is |W|_F^2 on either side. */
+    am_map(ctx, AM_MAP_SUM_SQUARES, 0, &(am_map_args){.in = {d->q}, .sum = {d->size_q}});
+    am_scalar(ctx, d->ratio, AM_SCALAR_RATIO_ROOT, (am_slot[]){d->trace, d->size_q});
+    am_map(ctx, AM_MAP_LINCOMB, 0,
+           &(am_map_args){.out = {d->q}, .in = {d->q, d->q}, .coef = {d->ratio, m->base.slot.zero}});
+}
+
+static void fcam_refresh(am_stream *s)
+{
+    if (s->n_layers > 1) am_lanes(s->problem.ctx, s->n_layers - 1, refresh_map, s);
+}
+
+/* ---------------------------------------------------------------------------------------------- blocks */
+
+/* r_{l-1} from the displacement u of a_{l-1}. */
+static void through_activation(const am_stream *s, size_t l, am_mat u)
+{
+    const am_stream_layer *layer = &s->layer[l];
+    if (layer->kind == AM_LAYER_INPUT) {
+        am_copy(s->problem.ctx, layer->r, u);
+        return;
+    }
+    am_map(s->problem.ctx, AM_MAP_BACK, s->problem.net->act,
+           &(am_map_args){.out = {layer->r}, .in = {u, layer->kind == AM_LAYER_BLOCK ? layer->h : layer->a}});
+}
+
+static void fcam_blocks(am_stream *s)
+{
+    const am_fcam *m = (const am_fcam *)s;
+    for (size_t l = s->n_layers; l > 1; l--) {
+        const am_stream_layer *layer = &s->layer[l];
+        const am_mat q = m->exact ? layer->w : m->map[l].q, u = {m->u.data, q.cols, s->m};
+        am_label(s->problem.ctx, "layer %zu, downward step", l);
+        am_gemm(s->problem.ctx, u, 1.0f, q, 1, layer->r, 0, layer->kind == AM_LAYER_BLOCK ? 1.0f : 0.0f);
+        through_activation(s, l - 1, u);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- life */
+
+static altmin_error fcam_check(const altmin_settings *settings, const am_net *net, altmin_status *st)
+{
+    return am_stream_check("fcam", settings, net, st);
+}
+
+static void plan_map(am_fcam *m, am_plan *plan, size_t l)
+{
+    const size_t *width = m->base.problem.net->width;
+    am_ctx *ctx = m->base.problem.ctx;
+    downward *d = &m->map[l];
+    d->narrow = width[l] < width[l - 1];
+    const size_t k = d->narrow ? width[l] : width[l - 1];
+    static const char name[] = "downward maps";
+    am_plan_mat(plan, name, &d->q, width[l], width[l - 1]);
+    am_plan_mat(plan, name, &d->gram, k, k);
+    am_plan_mat(plan, name, &d->identity, k, k);
+    am_plan_mat(plan, name, &d->factor, k, am_factor_cols(k));
+    if (d->narrow) am_plan_mat(plan, name, &d->inverse, k, k);
+    const am_slot c = am_slots_new(ctx, 5);
+    d->trace = c, d->ridge = c + 1, d->size_q = c + 2, d->ratio = c + 3, d->d_in = c + 4;
+    am_slot_set(ctx, d->d_in, (double)width[l - 1]);
+}
+
+static am_stream_design design_of(const am_problem *problem, int exact)
+{
+    const double n_layers = (double)problem->net->n_layers;
+    const size_t batch = problem->settings->batch;
+    const int full = !batch || batch >= problem->train->n;
+    return (am_stream_design){.blocks = fcam_blocks,
+                              .refresh = exact ? NULL : fcam_refresh,
+                              .boost = 1.0,
+                              .eta = full ? 20.0 : 30.0 / n_layers,
+                              .lam = full ? 3.0 : 10.0,
+                              .warm = full ? 5.0 : 7.0 * n_layers};
+}
+
+static altmin_error fcam_prepare(void **state, const am_problem *problem, am_plan *plan, altmin_status *st)
+{
+    am_fcam *m = calloc(1, sizeof *m);
+    *state = m;
+    if (!m) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the state of fcam");
+    m->exact = isinf(problem->settings->gam);
+    const am_stream_design design = design_of(problem, m->exact);
+    if (am_stream_prepare(&m->base, problem, &design, plan, st)) return st->code;
+    const am_net *net = problem->net;
+    size_t widest = 0;
+    for (size_t l = 1; l < net->n_layers; l++) widest = net->width[l] > widest ? net->width[l] : widest;
+    am_plan_mat(plan, "a, r of a chunk", &m->u, widest, m->base.chunk);
+    m->gam = am_slots_new(problem->ctx, 1);
+    if (m->exact) return am_ctx_status(problem->ctx, st);
+    am_slot_set(problem->ctx, m->gam, problem->settings->gam);
+    for (size_t l = 2; l <= net->n_layers; l++) plan_map(m, plan, l);
+    return am_ctx_status(problem->ctx, st);
+}
+
+static altmin_error fcam_start(void *state, float *const *w, float *const *b, altmin_status *st)
+{
+    am_fcam *m = state;
+    for (size_t l = 2; l <= m->base.n_layers && !m->exact; l++)
+        if (am_stream_upload_identity(m->base.problem.ctx, m->map[l].identity, st)) return st->code;
+    return am_stream_start(&m->base, w, b, st);
+}
+
+static void fcam_release(void *state)
+{
+    am_fcam *m = state;
+    am_stream_free(&m->base);
+    free(m);
+}
+
+static const char *const preset[] = {"init", "he", "batch", "250", "momentum", "0.7", "sweeps", "4", NULL};
+
+const am_method am_method_fcam = {
+    .name = "fcam",
+    .archs = AM_TRAINS(AM_ARCH_MLP) | AM_TRAINS(AM_ARCH_RESNET),
+    .parts = 1,
+    .title = "forward-consistent chunked proximal alternating minimisation (ours)",
+    .preset = {preset, preset, preset},
+    .check = fcam_check,
+    .prepare = fcam_prepare,
+    .start = fcam_start,
+    .sweep = am_stream_sweep,
+    .measure = am_stream_measure,
+    .weight = am_stream_weight,
+    .bias = am_stream_bias,
+    .form = am_stream_form,
+    .release = fcam_release,
+};
