@@ -96,6 +96,10 @@ altmin_settings *problem_settings(const char *const *pairs)
     assert_non_null(settings);
     must(altmin_settings_set(settings, "valid", "0", &st), &st);
     must(altmin_settings_set(settings, "scale", "none", &st), &st);
+    /* Tests that do not name a backend run on cpu, or on the one that is to be tested: bounds are those of fp32. */
+    const char *backend = getenv("ALTMIN_TEST_BACKEND");
+    must(altmin_settings_set(settings, "backend", backend ? backend : "cpu", &st), &st);
+    must(altmin_settings_set(settings, "precision", "fp32", &st), &st);
     for (size_t i = 0; pairs && pairs[i]; i += 2)
         must(altmin_settings_set(settings, pairs[i], pairs[i + 1], &st), &st);
     return settings;

@@ -11,7 +11,8 @@ altmin_data *problem_sparse(const altmin_data *dense, float cut);
 /** First n training samples of the embedded digits. */
 altmin_data *problem_digits(size_t n);
 
-/** Settings from NULL-terminated name, value pairs on top of: no validation data, no scaling. */
+/** Settings from NULL-terminated name, value pairs on top of: no validation data, no scaling, products in
+ * fp32, backend cpu or what the environment variable ALTMIN_TEST_BACKEND names. */
 altmin_settings *problem_settings(const char *const *pairs);
 /** Trainer on `data` without test data; fails the test with the sentence when it cannot be made. Frees settings. */
 altmin_trainer *problem_trainer(const altmin_data *data, altmin_settings *settings);
