@@ -2,7 +2,7 @@
 # it out. ALTMIN_CUDA_ARCHITECTURES: what it is compiled for, as CMAKE_CUDA_ARCHITECTURES spells it (75 to 100); the
 # default is this machine's GPU, or, where there is none, 80 and 90 with PTX for what comes after.
 #
-# cudart is linked statically and finds the driver by itself; cuBLAS is loaded when the backend is opened. So a binary
+# cudart is linked statically and finds the driver by itself; cuBLAS and cuSOLVER are loaded when the backend is opened. So a binary
 # built with CUDA needs neither driver nor CUDA libraries to run its other backends, and no CUDA package to be installed.
 
 set(ALTMIN_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")

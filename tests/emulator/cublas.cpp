@@ -164,21 +164,6 @@ cublasStatus_t cublasSgemv_v2_64(cublasHandle_t handle, cublasOperation_t t, int
     return status;
 }
 
-cublasStatus_t cublasDsyrk_v2_64(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t t, int64_t n,
-                                 int64_t k, const double *alpha, const double *a, int64_t lda,
-                                 const double *beta, double *c, int64_t ldc)
-{
-    const cublasStatus_t status =
-        product_call(handle, n > 0 && k > 0 && lda >= (t == CUBLAS_OP_T ? k : n) && ldc >= n);
-    if (status != CUBLAS_STATUS_SUCCESS) return status;
-    const double alpha_now = *alpha, beta_now = *beta;
-    am_emulator_enqueue(handle->stream, [=] {
-        cblas_dsyrk(CblasColMajor, uplo_of(uplo), trans(t), (int)n, (int)k, alpha_now, a, (int)lda, beta_now,
-                    c, (int)ldc);
-    });
-    return status;
-}
-
 cublasStatus_t cublasDtrsm_v2_64(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
                                  cublasOperation_t t, cublasDiagType_t, int64_t m, int64_t n,
                                  const double *alpha, const double *a, int64_t lda, double *b, int64_t ldb)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# No call of CUDA or cuBLAS, and no launch, goes unchecked: each stands inside one of the wrappers of context.h.
+# No call of CUDA, cuBLAS or cuSOLVER, and no launch, goes unchecked: each stands inside one of the wrappers of context.h.
 #   test_raw_calls.sh FOLDER
 # Comments, strings and preprocessor lines are taken out first; a call is checked when its wrapper's opening bracket
 # encloses it, wherever the line breaks are.
@@ -7,8 +7,8 @@ set -eu
 python3 - "$1" <<'PY'
 import pathlib, re, sys
 
-WRAPPERS = {"AM_CUDA", "AM_CUDA_QUIET", "AM_BLAS"}
-CALL = re.compile(r"\b(cuda[A-Z]\w*|cublas[A-Z]\w*|cudaGraph\w+)\s*\(")
+WRAPPERS = {"AM_CUDA", "AM_CUDA_QUIET", "AM_BLAS", "AM_SOLVER"}
+CALL = re.compile(r"\b(cuda[A-Z]\w*|cublas[A-Z]\w*|cusolver[A-Z]\w*)\s*\(")
 ON_DEVICE = {"cudaGraphSetConditional"}
 failures = []
 

@@ -37,6 +37,14 @@ int am_cuda_check_blas(am_cuda *cu, cublasStatus_t status, const char *call)
     return 0;
 }
 
+int am_cuda_check_solver(am_cuda *cu, cusolverStatus_t status, const char *call)
+{
+    if (status == CUSOLVER_STATUS_SUCCESS) return 1;
+    const altmin_error code = status == CUSOLVER_STATUS_ALLOC_FAILED ? ALTMIN_ERR_MEMORY : ALTMIN_ERR_BACKEND;
+    am_ctx_fail(cu->ctx, code, "%s: %.*s: cuSOLVER status %d", cu->op, name_length(call), call, (int)status);
+    return 0;
+}
+
 int am_cuda_launched(am_cuda *cu, const char *kernel)
 {
     if (!am_cuda_check(cu, AM_CUDA_QUIET(cudaGetLastError()), kernel)) return 0;
@@ -157,8 +165,9 @@ static const char *cuda_missing(void)
     static thread_local char reason[256]; /* read before this thread asks again */
     if (!device_found(reason, sizeof reason)) return reason;
     am_blas blas;
-    if (!am_blas_load(&blas, reason, sizeof reason)) return reason;
-    am_blas_unload(&blas);
+    am_solver solver;
+    if (!am_libraries_load(&blas, &solver, reason, sizeof reason)) return reason;
+    am_libraries_unload(&blas, &solver);
     return NULL;
 }
 
@@ -172,7 +181,8 @@ int am_cuda_open_track(am_cuda *cu, am_track *track)
 
 int am_cuda_open_tracks(am_cuda *cu)
 {
-    return am_cuda_scratch(cu, &cu->workspace, workspace_bytes) && am_cuda_open_track(cu, &cu->track[0]);
+    return am_cuda_scratch(cu, &cu->workspace, workspace_bytes) && am_cuda_open_track(cu, &cu->track[0]) &&
+           AM_SOLVER(cu, cusolverDnCreate(&cu->solving));
 }
 
 static int open_memory(am_cuda *cu)
@@ -227,7 +237,7 @@ static altmin_error cuda_open(am_ctx *ctx, const am_open_options *opt, altmin_st
     cu->launch = opt->launch;
     cu->gram = opt->gram;
     char reason[256];
-    if (!am_blas_load(&cu->blas, reason, sizeof reason))
+    if (!am_libraries_load(&cu->blas, &cu->solver, reason, sizeof reason))
         return am_fail(st, ALTMIN_ERR_BACKEND, "backend cuda: %s", reason);
     cu->sites = (am_sites *)calloc(1, sizeof *cu->sites);
     if (!cu->sites) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the cuda backend");
@@ -237,6 +247,7 @@ static altmin_error cuda_open(am_ctx *ctx, const am_open_options *opt, altmin_st
 
 void am_cuda_close_tracks(am_cuda *cu)
 {
+    if (cu->solving) (void)AM_CUDA_QUIET(cu->solver.cusolverDnDestroy(cu->solving));
     for (am_track &track : cu->track) {
         if (track.blas) (void)AM_CUDA_QUIET(cu->blas.cublasDestroy_v2(track.blas));
         if (track.stream) (void)AM_CUDA_QUIET(cudaStreamDestroy(track.stream));
@@ -266,7 +277,7 @@ static void cuda_close(am_ctx *ctx)
     if (cu->slot) (void)AM_CUDA_QUIET(cudaFree(cu->slot));
     if (cu->report) (void)AM_CUDA_QUIET(cudaFree(cu->report));
     free(cu->sites);
-    am_blas_unload(&cu->blas);
+    am_libraries_unload(&cu->blas, &cu->solver);
     free(cu);
 }
 

@@ -21,6 +21,7 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
+#include <cusolverDn.h>
 
 extern "C" {
 #include "kernels/backend.h"

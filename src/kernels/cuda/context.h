@@ -47,7 +47,7 @@ typedef struct am_report {
     unsigned failed_turn;         /* which factorization of its sweep */
     double failed_ridge;
     /* the factorization under way */
-    int bad, attempt, retry;
+    int info, attempt, retry; /* info: cuSOLVER's */
     double ridge, jitter;
 } am_report;
 
@@ -92,6 +92,8 @@ typedef struct am_cuda {
     am_ctx *ctx;
     const char *op; /* being issued: for messages */
     am_blas blas;
+    am_solver solver;
+    cusolverDnHandle_t solving; /* its workspace comes with each call, so one handle serves all tracks */
     am_track track[am_cuda_max_depth + 1];
     int depth;
     cudaStream_t side; /* never recorded: clears fresh scratch while track[0] is being recorded */
@@ -136,15 +138,18 @@ static inline am_track *am_cuda_track(am_cuda *cu)
 /** 1 when status is success, else a sticky error that names the op, the call and the reason. */
 int am_cuda_check(am_cuda *cu, cudaError_t status, const char *call);
 int am_cuda_check_blas(am_cuda *cu, cublasStatus_t status, const char *call);
+int am_cuda_check_solver(am_cuda *cu, cusolverStatus_t status, const char *call);
 /** After a launch: 1 when it was accepted (and, with AM_LAUNCH_SYNC, when it ended well). */
 int am_cuda_launched(am_cuda *cu, const char *kernel);
 
 /* Every call of the CUDA runtime stands inside AM_CUDA or AM_CUDA_QUIET, every cuBLAS call inside AM_BLAS,
- * every launch is an AM_LAUNCH: tests/emulator/test_raw_calls.sh holds this. */
+ * every cuSOLVER call inside AM_SOLVER, every launch is an AM_LAUNCH: tests/emulator/test_raw_calls.sh holds this. */
 #define AM_CUDA(cu, call) am_cuda_check(cu, call, #call)
 /* For releases on the way out, and questions whose failure is an answer. */
 #define AM_CUDA_QUIET(call) (call)
 #define AM_BLAS(cu, call)   (am_cuda_check_blas(cu, (cu)->blas.call, #call) && am_cuda_launched(cu, #call))
+#define AM_SOLVER(cu, call)                                                                                  \
+    (am_cuda_check_solver(cu, (cu)->solver.call, #call) && am_cuda_launched(cu, #call))
 #define AM_LAUNCH(cu, kernel, grid, block, ...)                                                              \
     do {                                                                                                     \
         AM_KERNEL_LAUNCH(kernel, grid, block, am_cuda_track(cu)->stream, __VA_ARGS__);                       \
@@ -208,9 +213,9 @@ void am_cuda_flush(am_cuda *cu);
 /* backend_cuda.cu */
 /** Open a track: a stream and its libraries, with cu's workspace. 1, or 0 after a sticky error. */
 int am_cuda_open_track(am_cuda *cu, am_track *track);
-/** Take cu's workspace and its main track. */
+/** Take cu's workspace, its main track and its cuSOLVER handle. */
 int am_cuda_open_tracks(am_cuda *cu);
-/** Release cu's tracks, scratch and workspace. */
+/** Release cu's tracks, handle, scratch and workspace. */
 void am_cuda_close_tracks(am_cuda *cu);
 
 /* lanes.cu */

@@ -23,6 +23,7 @@ static void prepare_lane(am_cuda *main, int i)
     am_cuda *cu = &lane->cu;
     cu->ctx = &lane->ctx;
     cu->blas = main->blas;
+    cu->solver = main->solver;
     cu->side = main->side;
     cu->precision = main->precision;
     cu->gram = main->gram;

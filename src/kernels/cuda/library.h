@@ -1,7 +1,5 @@
-/* cuBLAS, loaded when the backend is opened and not when the program starts: a binary built with CUDA also
- * runs where neither driver nor libraries are installed. The list below is everything altmin uses of it.
- * cuSOLVER is not used: its factorizations cannot be recorded into a CUDA graph, which every sweep is
- * (solve.cu has altmin's own). */
+/* cuBLAS and cuSOLVER, loaded when the backend is opened and not when the program starts: a binary built with CUDA also
+ * runs where neither driver nor libraries are installed. The lists below are everything altmin uses of them. */
 #ifndef AM_CUDA_LIBRARY_H
 #define AM_CUDA_LIBRARY_H
 
@@ -17,20 +15,32 @@
     X(cublasGemmEx_64)                                                                                       \
     X(cublasSsyrk_v2_64)                                                                                     \
     X(cublasSgemv_v2_64)                                                                                     \
-    X(cublasDsyrk_v2_64)                                                                                     \
     X(cublasDtrsm_v2_64)
 
-#define AM_BLAS_POINTER(name) decltype(&::name) name;
-/** The functions, called as blas->cublasGemmEx_64(...). */
+#define AM_SOLVER_FUNCTIONS(X)                                                                               \
+    X(cusolverDnCreate)                                                                                      \
+    X(cusolverDnDestroy)                                                                                     \
+    X(cusolverDnSetStream)                                                                                   \
+    X(cusolverDnDpotrf_bufferSize)                                                                           \
+    X(cusolverDnDpotrf)                                                                                      \
+    X(cusolverDnDsyevd_bufferSize)                                                                           \
+    X(cusolverDnDsyevd)
+
+#define AM_LIBRARY_POINTER(name) decltype(&::name) name;
+/** The functions, called as blas->cublasGemmEx_64(...), solver->cusolverDnDpotrf(...). */
 typedef struct am_blas {
-    AM_BLAS_FUNCTIONS(AM_BLAS_POINTER)
+    AM_BLAS_FUNCTIONS(AM_LIBRARY_POINTER)
     void *library;
 } am_blas;
-#undef AM_BLAS_POINTER
+typedef struct am_solver {
+    AM_SOLVER_FUNCTIONS(AM_LIBRARY_POINTER)
+    void *library;
+} am_solver;
+#undef AM_LIBRARY_POINTER
 
-/** Load cuBLAS. Returns 1, or 0 with the reason in `reason` (n_reason bytes). */
-int am_blas_load(am_blas *blas, char *reason, size_t n_reason);
-/** Unload. A zeroed table is fine. */
-void am_blas_unload(am_blas *blas);
+/** Load both. Returns 1, or 0 with the reason in `reason` (n_reason bytes). */
+int am_libraries_load(am_blas *blas, am_solver *solver, char *reason, size_t n_reason);
+/** Unload. Zeroed tables are fine. */
+void am_libraries_unload(am_blas *blas, am_solver *solver);
 
 #endif

@@ -1,20 +1,14 @@
-/* Cholesky factorizations and solves in double, on the device from beginning to end: blocked, right-looking,
- *     L11 = chol(A11), L21 = A21 L11^-T, A22 -= L21 L21'     for diagonal blocks of 64 rows,
- * with the first step as one block of threads in shared memory and the others by cuBLAS. altmin brings its
- * own because cuSOLVER's cannot be recorded in a CUDA graph. d^3/3 flops; the diagonal blocks, d/64 of them
- * one after another, set the time of small systems.
+/* Cholesky factorizations (cuSOLVER) and solves (cuBLAS) in double, on the device from beginning to end. d^3/3 flops.
  *
  * Whether a pivot failed is known on the device alone. The repetition with a larger ridge is therefore a
  * while-node of the recorded graph; out of a recording the host asks. A matrix that cannot be saved is
  * reported with the slots. */
-#include "kernels/cuda/context.h"
-
-static constexpr int nb = 64; /* rows of a diagonal block */
+#include "kernels/cuda/reduce.h"
 
 /* ----------------------------------------------------------------------------------- kernels */
 
-/* F = scale A + ridge I in double; the ridge is the given one, or the report's when repeating. Resets the
- * report's verdict. Per element: reads 4 bytes, writes 8. */
+/* F = scale A + ridge I in double; the ridge is the given one, or the report's when repeating. Per element:
+ * reads 4 bytes, writes 8. */
 static __global__ void __launch_bounds__(am_cuda_block)
     shifted(double *f, const float *a, size_t d, double scale, double ridge, int first, am_report *report)
 {
@@ -22,45 +16,11 @@ static __global__ void __launch_bounds__(am_cuda_block)
     if (!first) ridge = report->ridge;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
         f[i] = scale * (double)a[i] + (i % (d + 1) == 0 ? ridge : 0.0);
-    if (blockIdx.x == 0 && threadIdx.x == 0) {
-        report->bad = 0;
-        if (first) report->attempt = 0;
-    }
-}
-
-/* Factor one n x n diagonal block (n <= nb) in place. A pivot that is not positive and finite marks the
- * report and becomes 1, so that the rest stays harmless. n^3/3 flops by one block of threads, 3 barriers a
- * column. */
-static __global__ void __launch_bounds__(am_cuda_block)
-    factor_block(double *f, size_t d, int n, am_report *report)
-{
-    __shared__ double l[nb][nb + 1]; /* l[j][i]: row i of column j */
-    const int thread = (int)threadIdx.x;
-    for (int e = thread; e < n * n; e += am_cuda_block)
-        l[e / n][e % n] = f[(size_t)(e % n) + (size_t)(e / n) * d];
-    __syncthreads();
-    for (int j = 0; j < n; j++) {
-        if (thread == 0) {
-            const double pivot = l[j][j];
-            const int good = pivot > 0.0 && isfinite(pivot);
-            if (!good) report->bad = 1;
-            l[j][j] = good ? sqrt(pivot) : 1.0;
-        }
-        __syncthreads();
-        for (int i = j + 1 + thread; i < n; i += am_cuda_block) l[j][i] /= l[j][j];
-        __syncthreads();
-        const int rest = n - j - 1;
-        for (int e = thread; e < rest * rest; e += am_cuda_block) {
-            const int i = j + 1 + e % rest, k = j + 1 + e / rest;
-            if (i >= k) l[k][i] -= l[j][i] * l[j][k];
-        }
-        __syncthreads();
-    }
-    for (int e = thread; e < n * n; e += am_cuda_block)
-        f[(size_t)(e % n) + (size_t)(e / n) * d] = l[e / n][e % n];
+    if (first && blockIdx.x == 0 && threadIdx.x == 0) report->attempt = 0;
 }
 
 struct verdict_params {
+    const double *factor;
     const float *a;
     size_t d;
     double scale, ridge;
@@ -71,16 +31,14 @@ struct verdict_params {
 };
 
 /* What follows from an attempt: done, again with a larger ridge (1e-7 of the mean diagonal, then ten times
- * that, ...), or given up after seven. One thread; the trace is summed only after a failure. */
-static __global__ void verdict(const verdict_params p)
+ * that, ...), or given up after seven. */
+__device__ static inline void decide(const verdict_params &p, int bad, double trace)
 {
     am_report *const r = p.report;
     r->retry = 0;
-    if (r->bad) {
+    if (bad) {
         r->n_jitter++;
         if (r->attempt == 0) {
-            double trace = 0.0;
-            for (size_t i = 0; i < p.d; i++) trace += p.scale * (double)p.a[i * (p.d + 1)];
             r->ridge = p.ridge;
             r->jitter = 1e-7 * trace / (double)p.d;
         }
@@ -98,25 +56,25 @@ static __global__ void verdict(const verdict_params p)
     if (p.recorded) cudaGraphSetConditional(p.again, (unsigned)r->retry);
 }
 
-/* ----------------------------------------------------------------------------------------------
- * factorization */
-
-static int factor_panel(am_cuda *cu, double *f, size_t d, size_t first, size_t n)
+/* One block over both diagonals: cuSOLVER's info tells of pivots that are not positive, but not of NaN. 12 bytes a
+ * row. */
+static __global__ void __launch_bounds__(am_cuda_block) verdict(const verdict_params p)
 {
-    const double one = 1.0, minus = -1.0;
-    double *diagonal = f + first * (d + 1), *below = diagonal + n, *rest = f + (first + n) * (d + 1);
-    AM_LAUNCH(cu, factor_block, 1, am_cuda_block, diagonal, d, (int)n, cu->report);
-    const int64_t left = (int64_t)(d - first - n), width = (int64_t)n, ld = (int64_t)d;
-    if (left == 0) return 1;
-    cublasHandle_t blas = am_cuda_track(cu)->blas;
-    return AM_BLAS(cu, cublasDtrsm_v2_64(blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T,
-                                         CUBLAS_DIAG_NON_UNIT, left, width, &one, diagonal, ld, below, ld)) &&
-           AM_BLAS(cu, cublasDsyrk_v2_64(blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, left, width, &minus,
-                                         below, ld, &one, rest, ld));
+    double v[2] = {0.0, 0.0}; /* pivots that are no positive numbers, trace of scale A */
+    for (size_t i = threadIdx.x; i < p.d; i += am_cuda_block) {
+        const double pivot = p.factor[i * (p.d + 1)];
+        v[0] += pivot > 0.0 && isfinite(pivot) ? 0.0 : 1.0;
+        v[1] += p.scale * (double)p.a[i * (p.d + 1)];
+    }
+    am_block_reduce<2, 0>(v, threadIdx.x);
+    if (threadIdx.x == 0) decide(p, p.report->info != 0 || v[0] > 0.0, v[1]);
 }
 
+/* ----------------------------------------------------------------------------- factorization */
+
 typedef struct attempt {
-    double *factor;
+    double *factor, *work;
+    int n_work;
     verdict_params p;
 } attempt;
 
@@ -125,9 +83,11 @@ static void try_once(am_cuda *cu, const attempt *a, int first)
     const size_t d = a->p.d;
     AM_LAUNCH(cu, shifted, am_cuda_blocks(cu, d * d, am_cuda_block, 8), am_cuda_block, a->factor, a->p.a, d,
               a->p.scale, a->p.ridge, first, cu->report);
-    for (size_t j = 0; j < d; j += nb)
-        if (!factor_panel(cu, a->factor, d, j, d - j < nb ? d - j : (size_t)nb)) return;
-    AM_LAUNCH(cu, verdict, 1, 1, a->p);
+    if (!AM_SOLVER(cu, cusolverDnSetStream(cu->solving, am_cuda_track(cu)->stream)) ||
+        !AM_SOLVER(cu, cusolverDnDpotrf(cu->solving, CUBLAS_FILL_MODE_LOWER, (int)d, a->factor, (int)d,
+                                        a->work, a->n_work, &cu->report->info)))
+        return;
+    AM_LAUNCH(cu, verdict, 1, am_cuda_block, a->p);
 }
 
 static void try_again(am_cuda *cu, void *arg)
@@ -146,12 +106,31 @@ static int site_of(am_cuda *cu)
     return sites->n++;
 }
 
+/* What potrf wants beside the matrix; 0 after a sticky error. */
+static int workspace_for(am_cuda *cu, attempt *a)
+{
+    const size_t d = a->p.d;
+    if (d > INT_MAX) {
+        am_ctx_fail(cu->ctx, ALTMIN_ERR_MEMORY, "%s: %zu rows are more than cuSOLVER can count", cu->op, d);
+        return 0;
+    }
+    if (!AM_SOLVER(cu, cusolverDnDpotrf_bufferSize(cu->solving, CUBLAS_FILL_MODE_LOWER, (int)d, a->factor,
+                                                   (int)d, &a->n_work)))
+        return 0;
+    const size_t n = a->n_work > 0 ? (size_t)a->n_work : 1;
+    a->work = (double *)am_cuda_scratch(cu, &cu->work, n * sizeof(double));
+    return a->work != NULL;
+}
+
 void am_cuda_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double ridge)
 {
     am_cuda *cu = am_cuda_enter(ctx, "cholesky");
-    attempt first = {
-        (double *)factor.data,
-        {a.data, a.rows, scale, ridge, site_of(cu), cu->capturing, cu->sites->turn++, 0, cu->report}};
+    attempt first;
+    memset(&first, 0, sizeof first);
+    first.factor = (double *)factor.data;
+    first.p = {first.factor,      a.data, a.rows,    scale, ridge, site_of(cu), cu->capturing,
+               cu->sites->turn++, 0,      cu->report};
+    if (!workspace_for(cu, &first)) return;
     if (cu->capturing) {
         first.p.again = am_cuda_condition(cu);
         try_once(cu, &first, 1);

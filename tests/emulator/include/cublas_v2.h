@@ -45,9 +45,6 @@ cublasStatus_t cublasSsyrk_v2_64(cublasHandle_t handle, cublasFillMode_t uplo, c
 cublasStatus_t cublasSgemv_v2_64(cublasHandle_t handle, cublasOperation_t t, int64_t m, int64_t n,
                                  const float *alpha, const float *a, int64_t lda, const float *x,
                                  int64_t incx, const float *beta, float *y, int64_t incy);
-cublasStatus_t cublasDsyrk_v2_64(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t t, int64_t n,
-                                 int64_t k, const double *alpha, const double *a, int64_t lda,
-                                 const double *beta, double *c, int64_t ldc);
 cublasStatus_t cublasDtrsm_v2_64(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
                                  cublasOperation_t t, cublasDiagType_t diag, int64_t m, int64_t n,
                                  const double *alpha, const double *a, int64_t lda, double *b, int64_t ldb);
