@@ -90,7 +90,7 @@ function(altmin_add_cuda target)
   if(NOT ALTMIN_HAVE_CUDA)
     return()
   endif()
-  set(names backend_cuda columns lanes library map matrix norm product record reduce scalar solve sparse)
+  set(names backend_cuda basis columns lanes library map matrix norm product record reduce scalar solve sparse thin)
   list(TRANSFORM names REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/src/kernels/cuda/\\1.cu" OUTPUT_VARIABLE sources)
   target_sources(${target} PRIVATE ${sources})
   target_compile_definitions(${target} PRIVATE

@@ -184,17 +184,38 @@ void am_backend_close(am_ctx *ctx)
 {
     if (!ctx) return;
     for (size_t i = 0; i < ctx->n_blocks; i++) ctx->ops->release(ctx, ctx->block[i]);
+    for (size_t i = 0; i < ctx->n_pinned; i++) ctx->ops->pinned_release(ctx, ctx->pinned[i]);
     ctx->ops->close(ctx);
     free(ctx->block);
+    free(ctx->pinned);
     free(ctx);
+}
+
+/* A list of what was taken, with room for one more; 0 without memory. */
+static int keep_account(void ***list, size_t n, altmin_status *st)
+{
+    void **grown = realloc(*list, (n + 1) * sizeof *grown);
+    if (!grown) {
+        am_fail(st, ALTMIN_ERR_MEMORY, "no memory to keep account of memory");
+        return 0;
+    }
+    *list = grown;
+    return 1;
+}
+
+static void strike(void **list, size_t *n, const void *memory)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (list[i] == memory) {
+            list[i] = list[--*n];
+            return;
+        }
 }
 
 altmin_error am_memory_take(am_ctx *ctx, void **memory, size_t n_bytes, altmin_status *st)
 {
     *memory = NULL;
-    void **block = realloc(ctx->block, (ctx->n_blocks + 1) * sizeof *block);
-    if (!block) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory to keep account of memory");
-    ctx->block = block;
+    if (!keep_account(&ctx->block, ctx->n_blocks, st)) return ALTMIN_ERR_MEMORY;
     *memory = ctx->ops->alloc(ctx, n_bytes ? n_bytes : 64);
     if (!*memory)
         return am_fail(st, ALTMIN_ERR_MEMORY, "backend %s cannot give %.1f MiB of memory", ctx->ops->name,
@@ -207,13 +228,28 @@ altmin_error am_memory_take(am_ctx *ctx, void **memory, size_t n_bytes, altmin_s
 void am_memory_release(am_ctx *ctx, void *memory, size_t n_bytes)
 {
     if (!memory) return;
-    for (size_t i = 0; i < ctx->n_blocks; i++)
-        if (ctx->block[i] == memory) {
-            ctx->block[i] = ctx->block[--ctx->n_blocks];
-            break;
-        }
+    strike(ctx->block, &ctx->n_blocks, memory);
     ctx->ops->release(ctx, memory);
     ctx->taken_bytes -= n_bytes;
+}
+
+altmin_error am_pinned_take(am_ctx *ctx, void **memory, size_t n_bytes, altmin_status *st)
+{
+    *memory = NULL;
+    if (!keep_account(&ctx->pinned, ctx->n_pinned, st)) return ALTMIN_ERR_MEMORY;
+    *memory = ctx->ops->pinned_alloc(ctx, n_bytes ? n_bytes : 64);
+    if (!*memory)
+        return am_fail(st, ALTMIN_ERR_MEMORY, "backend %s cannot give %.1f MiB of pinned host memory",
+                       ctx->ops->name, (double)n_bytes / 1048576.0);
+    ctx->pinned[ctx->n_pinned++] = *memory;
+    return ALTMIN_OK;
+}
+
+void am_pinned_release(am_ctx *ctx, void *memory)
+{
+    if (!memory) return;
+    strike(ctx->pinned, &ctx->n_pinned, memory);
+    ctx->ops->pinned_release(ctx, memory);
 }
 
 am_slot am_slots_new(am_ctx *ctx, size_t n)
@@ -259,6 +295,34 @@ altmin_error am_download(am_ctx *ctx, float *host, am_mat src, altmin_status *st
         count(ctx, AM_OP_DOWNLOAD, t, 0.0, mat_bytes(src));
     }
     return am_ctx_status(ctx, st);
+}
+
+void am_stage_send(am_ctx *ctx, int b, void *dst, const void *pinned, size_t n_bytes)
+{
+    if (failed(ctx) || n_bytes == 0) return;
+    const double t = now_s();
+    ctx->ops->stage_send(ctx, b, dst, pinned, n_bytes);
+    count(ctx, AM_OP_UPLOAD, t, 0.0, (double)n_bytes);
+}
+
+static void stage_order(am_ctx *ctx, int b, am_stage_order what)
+{
+    if (!failed(ctx) && ctx->ops->stage_order) ctx->ops->stage_order(ctx, b, what);
+}
+
+void am_stage_wait(am_ctx *ctx, int b)
+{
+    stage_order(ctx, b, AM_STAGE_WAIT);
+}
+
+void am_stage_arrive(am_ctx *ctx, int b)
+{
+    stage_order(ctx, b, AM_STAGE_ARRIVE);
+}
+
+void am_stage_free(am_ctx *ctx, int b)
+{
+    stage_order(ctx, b, AM_STAGE_FREE);
 }
 
 void am_copy(am_ctx *ctx, am_mat dst, am_mat src)
@@ -609,7 +673,6 @@ void am_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg)
 }
 
 /* ---------------------------------------------------------------------------------------------- sweeps */
-
 
 int am_sweep_begin(am_ctx *ctx, uint64_t key)
 {

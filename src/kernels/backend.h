@@ -105,6 +105,9 @@ typedef struct am_open_options {
 /** Task i of am_lanes. */
 typedef void am_task(am_ctx *lane, size_t i, void *arg);
 
+/** Who waits for whom around a send: am_stage_wait, am_stage_arrive, am_stage_free. */
+typedef enum am_stage_order { AM_STAGE_WAIT, AM_STAGE_ARRIVE, AM_STAGE_FREE } am_stage_order;
+
 /** The table. The doc comment of each entry's meaning is at the am_* function of the same name below; an
  *  implementation may assume that shapes are checked, that matrices are not empty and that no error is pending. */
 typedef struct am_ops {
@@ -119,6 +122,10 @@ typedef struct am_ops {
     void (*upload)(am_ctx *ctx, void *dst, const void *host, size_t n_bytes);
     void (*upload_u8)(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor);
     void (*download)(am_ctx *ctx, void *host, const void *src, size_t n_bytes);
+    void *(*pinned_alloc)(am_ctx *ctx, size_t n_bytes); /* NULL when there is none */
+    void (*pinned_release)(am_ctx *ctx, void *memory);
+    void (*stage_send)(am_ctx *ctx, int b, void *dst, const void *pinned, size_t n_bytes);
+    void (*stage_order)(am_ctx *ctx, int b, am_stage_order what); /* NULL: sends are done when they return */
     void (*copy)(am_ctx *ctx, am_mat dst, am_mat src);
     void (*fill)(am_ctx *ctx, am_mat dst, float value);
     void (*gemm)(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
@@ -163,6 +170,8 @@ struct am_ctx {
     size_t taken_bytes; /* memory taken so far */
     void **block;       /* n_blocks pieces of memory taken and not released: close releases them */
     size_t n_blocks;
+    void **pinned; /* the same of host memory */
+    size_t n_pinned;
     size_t n_jitter; /* factorizations that needed a larger ridge */
     am_op_stat stat[AM_N_OPS];
     am_product_stat product[AM_MAX_PRODUCT_STATS];
@@ -212,6 +221,20 @@ void am_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am
 altmin_error am_download(am_ctx *ctx, float *host, am_mat src, altmin_status *st);
 /** Raw bytes, for labels and sparse structure. */
 void am_upload_bytes(am_ctx *ctx, void *dst, const void *host, size_t n_bytes);
+/** Host memory that copies to the backend leave from at full speed while other work goes on (pinned on cuda), 64-byte
+ *  aligned; released by am_pinned_release or at close. */
+altmin_error am_pinned_take(am_ctx *ctx, void **memory, size_t n_bytes, altmin_status *st);
+void am_pinned_release(am_ctx *ctx, void *memory);
+/** Two buffers of data under way, number b = 0 or 1, so that one travels while the other is worked on:
+ *    am_stage_wait    the host waits until what it last sent from b's pinned memory has left: it may be written again
+ *    am_stage_send    dst <- n_bytes of pinned memory, beside all other work, once b's dst is free
+ *    am_stage_arrive  what is issued from here on waits for b's last send
+ *    am_stage_free    what was issued up to here is the last to read b's dst
+ *  In this order for each b; on the host backends a send is done when it returns. Not inside a sweep. */
+void am_stage_wait(am_ctx *ctx, int b);
+void am_stage_send(am_ctx *ctx, int b, void *dst, const void *pinned, size_t n_bytes);
+void am_stage_arrive(am_ctx *ctx, int b);
+void am_stage_free(am_ctx *ctx, int b);
 /** dst <- src, same shape. */
 void am_copy(am_ctx *ctx, am_mat dst, am_mat src);
 /** dst <- value everywhere. */

@@ -97,6 +97,12 @@ void am_ref_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes)
     memcpy(host, src, n_bytes);
 }
 
+void am_ref_stage_send(am_ctx *ctx, int b, void *dst, const void *pinned, size_t n_bytes)
+{
+    (void)ctx, (void)b;
+    memcpy(dst, pinned, n_bytes);
+}
+
 void am_ref_copy(am_ctx *ctx, am_mat dst, am_mat src)
 {
     (void)ctx;
@@ -424,6 +430,9 @@ const am_ops am_ops_ref = {
     .upload = am_ref_upload,
     .upload_u8 = am_ref_upload_u8,
     .download = am_ref_download,
+    .pinned_alloc = am_ref_alloc,
+    .pinned_release = am_ref_release,
+    .stage_send = am_ref_stage_send,
     .copy = am_ref_copy,
     .fill = am_ref_fill,
     .gemm = ref_gemm,

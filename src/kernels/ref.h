@@ -40,6 +40,7 @@ size_t am_ref_free_bytes(am_ctx *ctx);
 void am_ref_upload(am_ctx *ctx, void *dst, const void *host, size_t n_bytes);
 void am_ref_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor);
 void am_ref_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes);
+void am_ref_stage_send(am_ctx *ctx, int b, void *dst, const void *pinned, size_t n_bytes);
 void am_ref_copy(am_ctx *ctx, am_mat dst, am_mat src);
 void am_ref_fill(am_ctx *ctx, am_mat dst, float value);
 void am_ref_gram_sparse(am_ctx *ctx, am_mat g, const am_csc *x, int tx);

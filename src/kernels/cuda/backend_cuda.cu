@@ -135,6 +135,21 @@ static void cuda_release(am_ctx *ctx, void *memory)
     (void)AM_CUDA_QUIET(cudaFree(memory));
 }
 
+static void *cuda_pinned_alloc(am_ctx *ctx, size_t n_bytes)
+{
+    (void)ctx;
+    void *memory = NULL;
+    if (AM_CUDA_QUIET(cudaMallocHost(&memory, n_bytes)) == cudaSuccess) return memory;
+    (void)AM_CUDA_QUIET(cudaGetLastError()); /* told by the NULL, as above */
+    return NULL;
+}
+
+static void cuda_pinned_release(am_ctx *ctx, void *memory)
+{
+    (void)ctx;
+    (void)AM_CUDA_QUIET(cudaFreeHost(memory));
+}
+
 static size_t cuda_free_bytes(am_ctx *ctx)
 {
     (void)ctx;
@@ -267,6 +282,7 @@ static void cuda_close(am_ctx *ctx)
     (void)AM_CUDA_QUIET(cudaDeviceSynchronize());
     am_cuda_close_lanes(cu);
     am_cuda_close_tracks(cu);
+    am_cuda_close_stages(cu);
     if (cu->side) (void)AM_CUDA_QUIET(cudaStreamDestroy(cu->side));
     for (int i = 0; i < 2; i++) {
         if (cu->staged[i]) (void)AM_CUDA_QUIET(cudaEventDestroy(cu->staged[i]));
@@ -292,6 +308,10 @@ extern "C" const am_ops am_ops_cuda = {
     .upload = am_cuda_upload,
     .upload_u8 = am_cuda_upload_u8,
     .download = am_cuda_download,
+    .pinned_alloc = cuda_pinned_alloc,
+    .pinned_release = cuda_pinned_release,
+    .stage_send = am_cuda_stage_send,
+    .stage_order = am_cuda_stage_order,
     .copy = am_cuda_copy,
     .fill = am_cuda_fill,
     .gemm = am_cuda_gemm,
@@ -301,15 +321,15 @@ extern "C" const am_ops am_ops_cuda = {
     .cholesky = am_cuda_cholesky,
     .solve_right = am_cuda_solve_right,
     .norm2 = am_cuda_norm2,
-    .eigh = NULL,
-    .orthonormalise = NULL,
+    .eigh = am_cuda_eigh,
+    .orthonormalise = am_cuda_orthonormalise,
     .map = am_cuda_map,
     .row_sum = am_cuda_row_sum,
     .softmax_loss = am_cuda_softmax_loss,
     .softmax_residual = am_cuda_softmax_residual,
     .gather_columns = am_cuda_gather_columns,
-    .gather_columns_u8 = NULL,
-    .thin = NULL,
+    .gather_columns_u8 = am_cuda_gather_columns_u8,
+    .thin = am_cuda_thin,
     .prox_softmax = am_cuda_prox_softmax,
     .scalar = am_cuda_scalar,
     .slots_write = am_cuda_slots_write,

@@ -112,6 +112,9 @@ typedef struct am_cuda {
     cudaEvent_t staged[2];
     double *slot_host;
     am_report *report_host;
+    /* buffers under way beside the work (am_stage_send), opened by the first */
+    cudaStream_t copying;
+    cudaEvent_t arrived[2], freed[2];
     /* sweeps */
     am_queue queue;
     int capturing;
@@ -174,10 +177,15 @@ unsigned am_cuda_blocks(const am_cuda *cu, size_t n, size_t per_block, size_t wa
 /* matrix.cu: data movement */
 void am_cuda_upload(am_ctx *ctx, void *dst, const void *host, size_t n_bytes);
 void am_cuda_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shift, am_mat factor);
+void am_cuda_stage_send(am_ctx *ctx, int b, void *dst, const void *pinned, size_t n_bytes);
+void am_cuda_stage_order(am_ctx *ctx, int b, am_stage_order what);
+void am_cuda_close_stages(am_cuda *cu);
 void am_cuda_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes);
 void am_cuda_copy(am_ctx *ctx, am_mat dst, am_mat src);
 void am_cuda_fill(am_ctx *ctx, am_mat dst, float value);
 void am_cuda_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);
+void am_cuda_gather_columns_u8(am_ctx *ctx, am_mat dst, const uint8_t *src, const int32_t *index,
+                               am_mat shift, am_mat factor);
 
 /* product.cu */
 void am_cuda_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta);
@@ -192,6 +200,12 @@ void am_cuda_cholesky(am_ctx *ctx, am_mat factor, am_mat a, double scale, double
 void am_cuda_solve_right(am_ctx *ctx, am_mat b, am_mat factor);
 /* norm.cu */
 void am_cuda_norm2(am_ctx *ctx, am_slot out, am_mat w, am_mat v, am_mat u, int n_steps);
+/* basis.cu */
+void am_cuda_eigh(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a);
+void am_cuda_orthonormalise(am_ctx *ctx, am_mat v);
+/* thin.cu */
+void am_cuda_thin(am_ctx *ctx, int32_t *index, am_slot count, am_mat r, am_slot bt, uint64_t seed,
+                  am_slot counter);
 /* map.cu */
 void am_cuda_map(am_ctx *ctx, am_map_id id, int act, const am_map_args *args);
 /* reduce.cu */

@@ -66,6 +66,51 @@ void am_cuda_upload_u8(am_ctx *ctx, am_mat dst, const uint8_t *host, am_mat shif
     }
 }
 
+/* ------------------------------------------------------------------- beside the work under way */
+
+static int open_stages(am_cuda *cu)
+{
+    if (cu->copying) return 1;
+    int ok = AM_CUDA(cu, cudaStreamCreateWithFlags(&cu->copying, cudaStreamNonBlocking));
+    for (int b = 0; ok && b < 2; b++)
+        ok = AM_CUDA(cu, cudaEventCreateWithFlags(&cu->arrived[b], cudaEventDisableTiming)) &&
+             AM_CUDA(cu, cudaEventCreateWithFlags(&cu->freed[b], cudaEventDisableTiming));
+    return ok;
+}
+
+void am_cuda_close_stages(am_cuda *cu)
+{
+    for (int b = 0; b < 2; b++) {
+        if (cu->arrived[b]) (void)AM_CUDA_QUIET(cudaEventDestroy(cu->arrived[b]));
+        if (cu->freed[b]) (void)AM_CUDA_QUIET(cudaEventDestroy(cu->freed[b]));
+    }
+    if (cu->copying) (void)AM_CUDA_QUIET(cudaStreamDestroy(cu->copying));
+}
+
+/* An event that was never recorded holds nobody up: the first sends find their buffers free. */
+void am_cuda_stage_send(am_ctx *ctx, int b, void *dst, const void *pinned, size_t n_bytes)
+{
+    am_cuda *cu = am_cuda_enter(ctx, "stage");
+    if (!may_transfer(cu) || !open_stages(cu)) return;
+    const int sent =
+        AM_CUDA(cu, cudaStreamWaitEvent(cu->copying, cu->freed[b], 0)) &&
+        AM_CUDA(cu, cudaMemcpyAsync(dst, pinned, n_bytes, cudaMemcpyHostToDevice, cu->copying)) &&
+        AM_CUDA(cu, cudaEventRecord(cu->arrived[b], cu->copying));
+    if (sent && cu->launch == AM_LAUNCH_SYNC) AM_CUDA(cu, cudaEventSynchronize(cu->arrived[b]));
+}
+
+void am_cuda_stage_order(am_ctx *ctx, int b, am_stage_order what)
+{
+    am_cuda *cu = am_cuda_enter(ctx, "stage");
+    if (!may_transfer(cu) || !open_stages(cu)) return;
+    cudaStream_t work = cu->track[0].stream;
+    switch (what) {
+    case AM_STAGE_WAIT: AM_CUDA(cu, cudaEventSynchronize(cu->arrived[b])); break;
+    case AM_STAGE_ARRIVE: AM_CUDA(cu, cudaStreamWaitEvent(work, cu->arrived[b], 0)); break;
+    case AM_STAGE_FREE: AM_CUDA(cu, cudaEventRecord(cu->freed[b], work)); break;
+    }
+}
+
 /* ---------------------------------------------------------------------------- device to host */
 
 void am_cuda_download(am_ctx *ctx, void *host, const void *src, size_t n_bytes)
@@ -117,14 +162,27 @@ void am_cuda_fill(am_ctx *ctx, am_mat dst, float value)
               n, aligned ? n / wide : 0);
 }
 
-/* dst(:, j) = src(:, index[j]). Floats may be other words in disguise (labels): they are moved, not computed
- * with. Per element: reads 4 bytes, writes 4. */
+/* dst(:, j) = src(:, index[j]), or zeros where the index is negative. Floats may be other words in disguise
+ * (labels): they are moved, not computed with. Per element: reads 4 bytes, writes 4. */
 static __global__ void __launch_bounds__(am_cuda_block)
     gather(float *dst, const float *src, size_t rows, size_t cols, const int32_t *index)
 {
     const size_t step = (size_t)gridDim.x * blockDim.x, n = rows * cols;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
-        dst[i] = src[i % rows + (size_t)index[i / rows] * rows];
+        dst[i] = index[i / rows] < 0 ? 0.0f : src[i % rows + (size_t)index[i / rows] * rows];
+}
+
+/* The same from bytes, widened as by `widen`; without an index the columns as they stand. Per element: reads 1
+ * byte, writes 4. */
+static __global__ void __launch_bounds__(am_cuda_block)
+    gather_bytes(float *dst, const unsigned char *src, size_t rows, size_t cols, const int32_t *index,
+                 const float *shift, const float *factor)
+{
+    const size_t step = (size_t)gridDim.x * blockDim.x, n = rows * cols;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        const size_t row = i % rows, col = index ? (size_t)index[i / rows] : i / rows;
+        dst[i] = ((float)src[row + col * rows] - shift[row]) * factor[row];
+    }
 }
 
 void am_cuda_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index)
@@ -132,4 +190,12 @@ void am_cuda_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *
     am_cuda *cu = am_cuda_enter(ctx, "gather_columns");
     AM_LAUNCH(cu, gather, am_cuda_blocks(cu, am_mat_len(dst), am_cuda_block, 8), am_cuda_block, dst.data,
               src.data, dst.rows, dst.cols, index);
+}
+
+void am_cuda_gather_columns_u8(am_ctx *ctx, am_mat dst, const uint8_t *src, const int32_t *index,
+                               am_mat shift, am_mat factor)
+{
+    am_cuda *cu = am_cuda_enter(ctx, "gather_columns_u8");
+    AM_LAUNCH(cu, gather_bytes, am_cuda_blocks(cu, am_mat_len(dst), am_cuda_block, 8), am_cuda_block,
+              dst.data, src, dst.rows, dst.cols, index, shift.data, factor.data);
 }
