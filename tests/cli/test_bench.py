@@ -54,6 +54,14 @@ class Sweep(Case):
         grams = [p for p in root["products"] if p["op"] == "gram"]
         self.assertEqual([(p["m"], p["per_sweep"]) for p in grams], [(16, 1)])  # layer 1's is formed once, before
 
+    def test_every_method_shows_its_products(self):
+        for method in "mdlam", "tiam", "bcd", "dladmm", "sgd", "adam":
+            self.ok("bench", "sweep", "--shape", "400,30,4", "--hidden", "16", "--sweeps", "3", "--method", method, "--json",
+                    "sweep.json")
+            root = json.loads((self.dir / "sweep.json").read_text())
+            self.assertTrue(0 < root["product_share"] < 1, (method, root["product_share"]))
+            self.assertGreater(root["gemm_floor_s"], 0)
+
     def test_data_and_method(self):
         text = self.ok("bench", "sweep", "--data", "digits", "--hidden", "8", "--sweeps", "3", "--method", "adam", "--batch",
                        "100")

@@ -61,6 +61,20 @@ class Monitor(Case):
         report = self.ok("train", *DIGITS, "--hidden", "16", "--sweeps", "5", "-o", "/dev/null")
         self.assertEqual(sum(line.startswith("monitor ") for line in report.splitlines()), 1)
 
+    def test_relative_error_is_measured_when_asked(self):
+        for method, batch in ("mdlam", "250"), ("bcd", "250"), ("adam", "0"):
+            lines = self.log_of("--method", method, "--batch", batch, "--sweeps", "40", "--subgradient", "yes")
+            self.assertTrue(all(line["subgradient"] > 0 for line in lines[1:-1]))
+            b = lines[-1]["monitor"]["relative_error"]
+            self.assertGreater(b, 0)
+            self.assert_same(self.judge(), lines[-1]["monitor"])
+            self.assertIn("relative error b %.3g" % b, self.ok("monitor", "run.jsonl"))
+        lines = self.log_of("--sweeps", "40")
+        self.assertTrue(all(line["subgradient"] is None for line in lines[1:-1]))
+        self.assertIsNone(lines[-1]["monitor"]["relative_error"])
+        self.assertNotIn("relative error", self.ok("monitor", "run.jsonl"))
+        self.refused(2, "train", *DIGITS, "--method", "adam", "--subgradient", "yes", says=("--batch 0",))
+
     def test_half_a_line_is_left_out(self):
         self.log_of("--sweeps", "30")
         lines = (self.dir / "run.jsonl").read_text().splitlines(keepends=True)

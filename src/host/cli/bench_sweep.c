@@ -109,7 +109,7 @@ static altmin_error run_sweeps(job *j, altmin_status *st)
     if (altmin_trainer_new(&j->trainer, j->args.settings, j->data, NULL, st)) return st->code;
     const am_run_info *info = am_trainer_info(j->trainer);
     j->n_samples = info->n_train, j->n_layers = info->n_layers, j->plan_bytes = info->plan_bytes;
-    const size_t batch = j->args.settings->batch;
+    const size_t batch = info->settings->batch; /* a preset may have set it */
     const int steps_over_batches = strcmp(info->method, "sgd") == 0 || strcmp(info->method, "adam") == 0;
     j->batch = steps_over_batches && batch && batch < j->n_samples ? batch : j->n_samples;
     if (am_trainer_run(j->trainer, &observer, 1, NULL, &result, st)) return st->code;
@@ -192,6 +192,15 @@ static double op_total_s(const job *j)
     return total;
 }
 
+/* Share of the counted sweeps that went into sample-sized products. */
+static double product_share(const job *j)
+{
+    double products = 0.0, sweeps = 0.0;
+    for (size_t i = 0; i < j->n_products; i++) products += j->product[i].stat.time_s;
+    for (size_t i = 0; i < j->n_spent; i++) sweeps += j->spent[i];
+    return products / sweeps;
+}
+
 static void print_products(const job *j)
 {
     printf("\n%-8s %-22s %10s %12s %12s %9s\n", "product", "m x n x k", "a sweep", "GFLOP/s", "W a GFLOP/s",
@@ -240,8 +249,9 @@ static void print_report(const job *j)
            1e3 * j->spent[0], 1e3 * j->spent[j->n_spent - 1]);
     printf("floor     %.2f ms: the sweep takes %.3f times that (%.3f times at the square product's rate)\n",
            1e3 * j->floor_s, j->sweep_s / j->floor_s, j->sweep_s / j->strict_floor_s);
-    printf("products  %.2f sample-sized a layer and sweep, a Gram product counted half\n",
-           j->equivalents / (double)j->n_layers);
+    printf(
+        "products  %.2f sample-sized a layer and sweep, a Gram product counted half; %.1f %% of the time\n",
+        j->equivalents / (double)j->n_layers, 100.0 * product_share(j));
     printf("memory    peak %s, plan %s, %s before the plan was taken\n", peak, plan, start);
 }
 
@@ -261,6 +271,7 @@ static cJSON *json_of(const job *j)
     cJSON_AddNumberToObject(root, "ratio", j->sweep_s / j->floor_s);
     cJSON_AddNumberToObject(root, "strict_floor_s", j->strict_floor_s);
     cJSON_AddNumberToObject(root, "products_per_layer", j->equivalents / (double)j->n_layers);
+    cJSON_AddNumberToObject(root, "product_share", product_share(j));
     cJSON_AddNumberToObject(root, "gemm_gflops", 1e-9 * j->ceilings.gemm);
     cJSON_AddNumberToObject(root, "copy_gb_per_s", 1e-9 * j->ceilings.copy);
     cJSON_AddNumberToObject(root, "peak_bytes", (double)j->peak_bytes);

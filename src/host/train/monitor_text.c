@@ -75,26 +75,30 @@ static void print_rate(char *text, size_t n_text, const am_monitor_report *r)
         snprintf(text, n_text, "rate unresolved");
 }
 
+static void print_decrease(char *text, size_t n_text, const am_monitor_report *r)
+{
+    size_t w = 0;
+    while (w + 1 < AM_MONITOR_WINDOWS && am_monitor_window[w] != r->j) w++;
+    if (r->j)
+        snprintf(text, n_text, "; decrease over %zu sweep%s, c %.3g", r->j, r->j == 1 ? "" : "s", r->c[w]);
+    else
+        snprintf(text, n_text, "; no sufficient decrease (F rose in %zu of %zu sweeps)", r->n_violations[0],
+                 r->n_sweeps - 1);
+}
+
 void am_monitor_verdict(char *text, size_t n_text, const am_monitor_report *r)
 {
-    char rate[64], decrease[96] = "", left[64] = "";
+    char rate[64], decrease[96] = "", error[48] = "", left[64] = "";
     if (r->n_sweeps < 2) {
         snprintf(text, n_text, "too few sweeps to judge");
         return;
     }
     print_rate(rate, sizeof rate, r);
-    const size_t n_rises = r->n_violations[0];
-    if (r->j)
-        snprintf(decrease, sizeof decrease, "; decrease over %zu sweep%s, c %.3g", r->j, r->j == 1 ? "" : "s",
-                 r->c[r->j == 1    ? 0
-                      : r->j == 2  ? 1
-                      : r->j == 5  ? 2
-                      : r->j == 10 ? 3
-                                   : 4]);
-    else
-        snprintf(decrease, sizeof decrease, "; no sufficient decrease (F rose in %zu of %zu sweeps)", n_rises,
-                 r->n_sweeps - 1);
+    print_decrease(decrease, sizeof decrease, r);
+    if (!isnan(r->relative_error))
+        snprintf(error, sizeof error, ", relative error b %.3g", r->relative_error);
     if (!isnan(r->sweeps_left))
         snprintf(left, sizeof left, "; %.0f sweeps to %.0e", r->sweeps_left, r->tolerance);
-    snprintf(text, n_text, "%s%s%s%s", rate, r->head_leads ? " (only the head is fast)" : "", decrease, left);
+    snprintf(text, n_text, "%s%s%s%s%s", rate, r->head_leads ? " (only the head is fast)" : "", decrease,
+             error, left);
 }
