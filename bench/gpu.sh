@@ -1,100 +1,226 @@
 #!/bin/sh
 # Everything a machine with an NVIDIA GPU can tell about altmin, in under nine minutes: build for its GPU, the tests on the
-# device, compute-sanitizer over the conformance test, speed and agreement of runs on GPU and CPU, and PyTorch's Adam beside
-# them where Python has torch. bench/README.md explains how to read what it leaves in OUTDIR.
-#   bench/gpu.sh OUTDIR [SECONDS]      SECONDS: time for all of it [520]
-# Every step has a limit; one that fails or runs out of time is written down, and the next one starts.
+# device, compute-sanitizer over the conformance test, operations, solvers, sweeps, agreement of GPU and CPU, time to
+# accuracy, and PyTorch's Adam beside it where Python has torch. bench/README.md explains how to read what it leaves.
+#   bench/gpu.sh OUTDIR [--seconds S] [--data DIR] [--backend NAME] [--build DIR] [--tiny]
+#     --seconds S      time for all of it [520]
+#     --data DIR       folder with an image set's four IDX files [carry/data/*, else Fashion-MNIST's package, else digits]
+#     --backend NAME   what is tested and measured [cuda]; cpu rehearses everything on a machine without a GPU
+#     --build DIR      a finished build with tests, instead of making one in build/gpu
+#     --tiny           sizes of a rehearsal: the figures mean nothing
+# Every step has a limit; one that fails or runs out of time is written down with the reason, and the next one starts.
 set -u
-[ $# -ge 1 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
-mkdir -p "$1" || exit 1
-out=$(cd "$1" && pwd)
-budget=${2:-520}
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
+[ $# -ge 1 ] || { usage >&2 && exit 2; }
+case $1 in -h | --help) usage && exit 0 ;; -*) usage >&2 && exit 2 ;; esac
+mkdir -p "$1/logs" || exit 1
+out=$(cd "$1" && pwd) && shift
+budget=520 data="" backend=cuda build="" tiny=""
+while [ $# -gt 0 ]; do
+    [ "$1" = --tiny ] || [ $# -ge 2 ] || { usage >&2 && exit 2; }
+    case $1 in
+    --seconds) budget=$2 && shift ;;
+    --data) data=$(cd "$2" && pwd) && shift || exit 1 ;;
+    --backend) backend=$2 && shift ;;
+    --build) build=$(cd "$2" && pwd) && shift || exit 1 ;;
+    --tiny) tiny=--tiny ;;
+    *) usage >&2 && exit 2 ;;
+    esac
+    shift
+done
 cd "$(dirname "$0")/.." || exit 1
-. tests/packages.sh
 start=$(date +%s)
-build=build/gpu
-altmin=$build/src/altmin
 n_failed=0
+cases='*' suites='kernels|steps|methods' # of the conformance test, of ctest
+[ -z "$tiny" ] || cases='*copy*' suites=steps
+deps=$PWD/carry/deps/usr
+[ -n "$data$tiny" ] || for folder in "$PWD"/carry/data/* /usr/share/datasets/fashion-mnist; do
+    [ -n "$data" ] || ! ls "$folder"/train-images-idx3-ubyte* >/dev/null 2>&1 || data=$folder
+done
+
+# ---------------------------------------------------------------------------------------------------------------- steps
 
 left() { echo $((budget - $(date +%s) + start)); }
 
-# step NAME LIMIT_S COMMAND...: output to OUTDIR/NAME.log, one line in OUTDIR/steps.csv.
+# note NAME STATUS SECONDS: one line in OUTDIR/steps.csv and on the terminal.
+note() {
+    echo "$1,$2,$3" >>"$out/steps.csv"
+    printf '%-26s %4s s  %s\n' "$1" "$3" "$2"
+}
+
+# step NAME LIMIT_S COMMAND...: its output goes to OUTDIR/logs/NAME.log. Returns 1 unless it passed.
 step() {
     name=$1 limit=$2 && shift 2
     [ "$limit" -le "$(left)" ] || limit=$(left)
-    began=$(date +%s)
-    if [ "$limit" -lt 5 ]; then
-        status=skipped
-    elif timeout "$limit" "$@" >"$out/$name.log" 2>&1; then
-        status=passed
-    else
-        code=$?
-        status=failed
-        [ $code -ne 124 ] || status="out of time"
-        n_failed=$((n_failed + 1))
+    if [ "$limit" -lt 3 ]; then
+        note "$name" "skipped: no time left" 0
+        return 1
     fi
-    echo "$name,$status,$(($(date +%s) - began))" >>"$out/steps.csv"
-    printf '%-28s %s\n' "$name" "$status"
-    [ "$status" = passed ]
+    began=$(date +%s)
+    timeout -k 5 "$limit" "$@" >"$out/logs/$name.log" 2>&1 </dev/null
+    code=$?
+    spent=$(($(date +%s) - began))
+    case $code in
+    0) note "$name" passed $spent && return 0 ;;
+    124 | 137) note "$name" "out of time after $limit s" $spent ;;
+    *) note "$name" "failed with exit code $code" $spent && tail -n 8 "$out/logs/$name.log" | sed 's/^/    /' ;;
+    esac
+    n_failed=$((n_failed + 1))
+    return 1
 }
 
-# Device, driver, clocks and commit, as JSON: without them a number means nothing.
-describe_machine() {
-    query=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,clocks.sm,clocks.mem,power.limit,compute_cap
-    commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-    dirty=$(git status --porcelain 2>/dev/null | grep -qv '^??' && echo true || echo false)
-    toolkit=$("${CUDACXX:-nvcc}" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')
-    cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-    printf '{"time": "%s", "commit": "%s", "dirty": %s, "toolkit": "%s", "cpu": "%s", "cores": %s, "query": "%s", "gpu": "%s"}\n' \
-        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$commit" "$dirty" "$toolkit" "$cpu" "$(nproc)" "$query" \
-        "$(nvidia-smi --query-gpu=$query --format=csv,noheader 2>/dev/null | head -n 1)" >"$out/machine.json"
-}
+skip() { note "$1" "skipped: $2" 0; }
 
+# ---------------------------------------------------------------------------------------------------------------- build
+
+# Libraries: those unpacked in carry/deps where that is there, else the system's, installed if they are missing.
 configure() {
-    # shellcheck disable=SC2086  # lists of words
-    altmin_install $altmin_build_packages $altmin_test_packages || return 1
-    cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DALTMIN_CUDA=ON -DALTMIN_TESTS=ON
+    if [ -d "$deps" ]; then
+        set -- -DCMAKE_PREFIX_PATH="$deps" -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags
+    else
+        . tests/packages.sh
+        # shellcheck disable=SC2086  # lists of words
+        altmin_install $altmin_build_packages $altmin_test_packages || return 1
+        set --
+    fi
+    command -v ninja >/dev/null && set -- -G Ninja "$@"
+    cuda=ON
+    [ "$backend" = cuda ] || cuda=OFF
+    cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DALTMIN_CUDA=$cuda -DALTMIN_TESTS=ON -DALTMIN_TEST_EMULATOR=OFF "$@"
 }
 
-sanitize() {
-    compute-sanitizer --tool "$1" --error-exitcode 9 $build/tests/kernels/test_conformance --backend cuda --filter "$2"
+make_build() {
+    build=$PWD/build/gpu
+    PATH=$PATH:/usr/local/cuda/bin
+    [ -n "${CUDACXX:-}" ] || [ ! -x /usr/local/cuda/bin/nvcc ] || export CUDACXX=/usr/local/cuda/bin/nvcc
+    # configure is a function of this shell, which timeout cannot run
+    began=$(date +%s)
+    if configure >"$out/logs/configure.log" 2>&1 </dev/null; then
+        note configure passed $(($(date +%s) - began))
+    else
+        note configure failed $(($(date +%s) - began))
+        tail -n 20 "$out/logs/configure.log"
+        return 1
+    fi
+    step build 210 cmake --build "$build" -j "$(nproc)"
 }
 
-PATH=$PATH:/usr/local/cuda/bin
-[ -n "${CUDACXX:-}" ] || [ ! -x /usr/local/cuda/bin/nvcc ] || CUDACXX=/usr/local/cuda/bin/nvcc
-export PATH CUDACXX
-[ -f "$out/steps.csv" ] && mv "$out/steps.csv" "$out/steps.csv.old"
-echo "step,status,seconds" >"$out/steps.csv"
-describe_machine
+# ---------------------------------------------------------------------------------------------------------------- tests
 
-if [ "${ALTMIN_GPU_REHEARSAL:-}" ]; then # the same steps with an altmin that is built already, on a machine without a GPU
-    altmin=$ALTMIN_GPU_REHEARSAL
-else
-    configure >"$out/configure.log" 2>&1 || { cat "$out/configure.log" && exit 1; }
-    step build 240 cmake --build $build -j "$(nproc)" || { tail -n 30 "$out/build.log" && exit 1; }
-    nvidia-smi >"$out/nvidia-smi.txt" 2>&1
-    step info 20 $altmin info
-    step conformance 60 $build/tests/kernels/test_conformance --backend cuda
-    step tests 60 ctest --test-dir $build -LE "emulator|cli|install|io" -E conformance --output-on-failure -j 4
-fi
+# The device's clocks and load every two seconds, until the script ends.
+watch_clocks() {
+    query=timestamp,clocks.sm,clocks.mem,power.draw,temperature.gpu,utilization.gpu
+    nvidia-smi --query-gpu=$query --format=csv -l 2 >"$out/clocks.csv" 2>/dev/null &
+    watcher=$!
+    trap 'kill $watcher 2>/dev/null' EXIT
+}
 
-seconds=$(($(left) < 150 ? $(left) - 8 : 140))
-step runs 150 python3 bench/gpu_runs.py --altmin "$altmin" --out "$out" --seconds $seconds ||
-    tail -n 5 "$out/runs.log"
-if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
-    step torch 60 python3 bench/torch_adam.py --json "$out/torch.json"
-else
-    echo "torch,skipped (Python has no torch that sees a GPU),0" >>"$out/steps.csv"
-fi
+run_tests() {
+    step info 20 "$altmin" info --json
+    step conformance 60 "$build/tests/kernels/test_conformance" --backend "$backend" --filter "$cases"
+    step tests 60 env ALTMIN_TEST_BACKEND="$backend" ctest --test-dir "$build" -L "$suites" -E '^conformance$' \
+        --output-on-failure -j 8
+}
 
-# Last, because it takes what time is left. Small shapes: racecheck slows kernels a hundred times.
-if command -v compute-sanitizer >/dev/null; then
+# racecheck slows kernels a hundred times: the shapes of the conformance test are small.
+run_sanitizer() {
+    if ! command -v compute-sanitizer >/dev/null; then
+        skip sanitizer "no compute-sanitizer in this toolkit"
+        return
+    fi
     for tool in memcheck racecheck initcheck synccheck; do
-        step "sanitize-$tool" 45 sanitize $tool '*'
+        step "sanitizer-$tool" 30 compute-sanitizer --tool $tool --error-exitcode 9 \
+            "$build/tests/kernels/test_conformance" --backend "$backend" --filter "$cases"
     done
-else
-    echo "sanitize,skipped (no compute-sanitizer in this toolkit),0" >>"$out/steps.csv"
-fi
+}
 
-echo "$n_failed steps failed; $(($(date +%s) - start)) s; results in $out"
+# ------------------------------------------------------------------------------------------------------------ measuring
+
+ops() {
+    name=$1 && shift
+    step "$name" 30 "$altmin" bench ops --backend "$backend" --json "$out/$name.json" "$@"
+}
+
+# What a kind of operation reaches, products in every precision, solvers, and elementwise passes at 1e8 elements.
+run_ops() {
+    many=30000 elements=100000 width=1000 widths=300 big=1500,4096 seconds=0.02
+    precisions="fp32 tf32 bf16" solvers="cholesky solve" maps="box_z a_step residual_keep"
+    if [ -n "$tiny" ]; then
+        many=50 elements=500 width=20 widths=16 big=16,33 seconds=0 precisions=fp32 solvers=cholesky maps=box_z
+    fi
+    ops ops --samples $many --widths $widths --seconds $seconds
+    for precision in $precisions; do
+        ops ops-gemm-$precision --samples $many --widths $big --seconds 0.1 --filter "gemm NN" --precision $precision
+    done
+    ops ops-gram --samples $many --widths $big --seconds 0.1 --filter "gram N"
+    for kind in $solvers; do
+        ops ops-$kind --widths "100,300,$big" --samples $many --seconds $seconds --filter $kind
+    done
+    for map in $maps; do
+        ops ops-elementwise-$map --samples $elements --widths $width --seconds $seconds --filter "$map relu"
+    done
+}
+
+# sweep NAME SHAPE HIDDEN MORE...
+sweep() {
+    name=$1 shape=$2 hidden=$3 && shift 3
+    step "$name" 45 "$altmin" bench sweep --backend "$backend" --shape "$shape" --hidden "$hidden" --json "$out/$name.json" \
+        "$@"
+}
+
+run_sweeps() {
+    if [ -n "$tiny" ]; then
+        sweep sweep-3x4096 300,20,4 16,16,16 --sweeps 4
+        sweep sweep-3x1500 300,20,4 16,16,16 --sweeps 4
+        sweep sweep-cora 40,80,7 10,10 --form sample --sweeps 4
+        return
+    fi
+    sweep sweep-3x4096 60000,784,10 4096,4096,4096 --sweeps 16
+    sweep sweep-3x1500 60000,784,10 1500,1500,1500 --sweeps 30
+    sweep sweep-cora 140,7165,7 100,100 --sweeps 200
+}
+
+# python NAME LIMIT SCRIPT ARGUMENTS...
+python() {
+    name=$1 limit=$2 && shift 2
+    step "$name" "$limit" python3 -B "$@"
+}
+
+run_runs() {
+    set -- --altmin "$altmin" --backend "$backend" --out "$out" ${data:+--data "$data"} $tiny
+    python agreement 60 bench/gpu_runs.py agreement "$@"
+    python repeat 20 bench/gpu_runs.py repeat "$@"
+    python accuracy 70 bench/gpu_runs.py accuracy "$@"
+}
+
+run_torch() {
+    if ! python3 -c 'import torch' 2>/dev/null; then
+        skip torch "Python has no torch"
+    elif ! python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+        skip torch "torch sees no GPU"
+    elif [ -z "$data" ]; then
+        skip torch "no image set (--data DIR)"
+    else
+        python torch 50 bench/torch_adam.py --data "$data" --json "$out/torch.json"
+    fi
+}
+
+# ---------------------------------------------------------------------------------------------------------------- all
+
+rm -f "$out"/*.json "$out"/*.csv "$out"/logs/*.log # an older run's would pass for this one's
+echo "step,status,seconds" >"$out/steps.csv"
+python3 -B bench/gpu_report.py machine --out "$out" --backend "$backend" $tiny || exit 1
+if [ -z "$build" ]; then make_build || n_failed=-1; fi
+altmin=$build/src/altmin
+if [ $n_failed -ge 0 ]; then
+    watch_clocks
+    run_tests
+    run_sanitizer
+    run_sweeps
+    run_ops
+    run_runs
+    run_torch
+fi
+python3 -B bench/gpu_report.py results --out "$out"
+echo "$(($(date +%s) - start)) s; results in $out"
 [ $n_failed -eq 0 ]

@@ -1,129 +1,153 @@
 #!/usr/bin/env python3
-"""Training runs on GPU and CPU: milliseconds per sweep, speed-up, agreement, time to accuracy.
+"""Runs of the command on one backend (cuda, or another one to rehearse), for bench/gpu.sh.
 
-Needs nothing but Python and a built altmin. Every run is `altmin train` with a log; numbers are read from the log, so they
-are those that any user sees. Leaves runs.csv and runs.json in --out.
+gpu_runs.py agreement   every method against the cpu backend in fp32, and speed-ups on the image set in fp32 and tf32
+gpu_runs.py repeat      the same run twice, and recorded against op by op: the same bits
+gpu_runs.py accuracy    seconds of training until test accuracies are reached, every method
+
+Leaves agreement.json, repeat.json, accuracy.json in --out, written again after every run: what is measured is kept when time
+runs out. Exit code 1 when a run fails or what must agree does not.
 """
 import argparse
-import csv
 import json
-import os
 import pathlib
-import statistics
-import struct
 import subprocess
 import sys
-import time
 
-FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
-
-# name, data, hidden, sweeps, (backend, precision) ...; the first is what the others are compared with
-SHAPES = [
-    ("digits 2x100", "digits", "100,100", 60, [("cpu", "fp32"), ("cuda", "fp32"), ("cuda", "tf32")]),
-    ("images 3x1500", "images", "1500,1500,1500", 24, [("cuda", "fp32"), ("cuda", "tf32"), ("cuda", "bf16")]),
-    ("images 2x1000", "images", "1000,1000", 6, [("cpu", "fp32"), ("cuda", "fp32"), ("cuda", "tf32")]),
-    ("images 3x4096", "images", "4096,4096,4096", 12, [("cuda", "tf32"), ("cuda", "bf16")]),
-]
+TARGETS = [0.80, 0.85, 0.90, 0.95, 0.97, 0.98]
 
 
-def random_images(folder, n=60000, side=28, n_classes=10):
-    """Fashion-MNIST's shape in random bytes, for speed alone, as IDX files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for part, count in (("train", n), ("t10k", 1000)):
-        images = folder / f"{part}-images-idx3-ubyte"
-        images.write_bytes(struct.pack(">IIII", 0x803, count, side, side) + os.urandom(count * side * side))
-        labels = bytes(i % n_classes for i in range(count))
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
-    return str(folder)
+class Runs:
+    def __init__(self, args):
+        self.args = args
+        self.data = str(args.data) if args.data else "digits"
+        self.failures = 0
 
+    def altmin(self, *words):
+        """Run the command; its exit code. What it says goes to the step's log."""
+        command = [str(self.args.altmin), *map(str, words)]
+        print("$", *command, flush=True)
+        return subprocess.run(command, stdin=subprocess.DEVNULL).returncode
 
-def read_log(path):
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    header = next(line for line in lines if line["type"] == "header")
-    return header, [line for line in lines if line["type"] == "sweep"]
+    def save(self, name, root):
+        (self.args.out / name).write_text(json.dumps(root, indent=1) + "\n")
 
+    def fail(self, what):
+        self.failures += 1
+        print("FAILED:", what, flush=True)
 
-def train(altmin, log, data, hidden, sweeps, backend, precision, limit, more=()):
-    command = [altmin, "train", "--data", data, "--hidden", hidden, "--sweeps", str(sweeps), "--backend", backend,
-               "--precision", precision, "--valid", "0", "--seed", "1", "--quiet", "--log", str(log), *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=max(limit, 5))
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
-    return read_log(log)
+    def methods(self):
+        done = subprocess.run([str(self.args.altmin), "info", "--json"], capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)["methods"]
 
+    # -------------------------------------------------------------------------------------------------- agreement
 
-def sweep_ms(sweeps):
-    """Median over the second half: the first sweeps of a GPU run warm up and record."""
-    times = [s["time_s"] for s in sweeps]
-    steps = [b - a for a, b in zip(times, times[1:])]
-    return 1e3 * statistics.median(steps[len(steps) // 2:])
+    def compare(self, rows, name, judged, *words):
+        """One `bench compare`; judged: it fails when the objectives do not agree."""
+        path = self.args.out / "logs" / f"compare-{name.replace(' ', '-')}.json"
+        path.unlink(missing_ok=True)
+        code = self.altmin("bench", "compare", "--backends", f"{self.args.backend},cpu", "--json", path, *words)
+        root = json.loads(path.read_text()) if path.exists() else None
+        if root is None or (judged and code):
+            self.fail(name)
+        if root is None:
+            return
+        device, cpu = root["runs"]
+        rows.append({"name": name, "base": f"cpu {cpu['precision']}", "precision": device["precision"], "judged": judged,
+                     "difference": root["objective"]["difference"], "band": root["objective"]["band"],
+                     "agree": root["agree"], "speed_up": root["speed_up"], "ms_per_sweep": 1e3 * device["sweep_s"],
+                     "cpu_ms_per_sweep": 1e3 * cpu["sweep_s"], "train_accuracy": device["train_accuracy"],
+                     "cpu_train_accuracy": cpu["train_accuracy"], "detail": device["backend_detail"]})
+        self.save("agreement.json", rows)
 
+    def agreement(self):
+        rows = []
+        hidden, sweeps = ("8", 4) if self.args.tiny else ("16,16", 20)
+        for method in self.methods():
+            self.compare(rows, f"digits {method}", True, "--data", "digits", "--hidden", hidden, "--sweeps", sweeps,
+                         "--precision", "fp32", "--method", method)
+        hidden, sweeps = ("12,12", 4) if self.args.tiny else ("1000,1000", 22)
+        self.compare(rows, "images 2x1000 fp32", True, "--data", self.data, "--hidden", hidden, "--sweeps", sweeps,
+                     "--precision", "fp32")
+        self.compare(rows, "images 2x1000 tf32", False, "--data", self.data, "--hidden", hidden, "--sweeps", sweeps,
+                     "--precision", "tf32")
 
-def agreement(base, other, n=20):
-    """Largest relative difference of the objective over the first n sweeps."""
-    pairs = [(a["objective"], b["objective"]) for a, b in zip(base[:n], other[:n])]
-    return max(abs(a - b) / abs(a) for a, b in pairs if a)
+    # -------------------------------------------------------------------------------------------------- repeat
 
+    def sweeps_of(self, name, *words):
+        """The sweeps of a quiet run's log, without times; None when it fails."""
+        log = self.args.out / "logs" / f"{name}.jsonl"
+        log.unlink(missing_ok=True)
+        code = self.altmin("train", "--quiet", "--backend", self.args.backend, "--seed", 1, "--valid", 0, "--log", log, "-o",
+                           "/dev/null", *words)
+        if code or not log.exists():
+            self.fail(name)
+            return None
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        return [line for line in lines if line["type"] == "sweep"]
 
-COLUMNS = ["shape", "backend", "precision", "status", "ms_per_sweep", "speed_up", "objective_difference", "objective",
-           "train_accuracy", "sweeps", "detail"]
+    def repeat(self):
+        rows, first = [], None
+        for launch in ("graph", "graph", "stream"):
+            sweeps = self.sweeps_of(f"repeat-{len(rows)}-{launch}", "--data", "digits", "--hidden", "32,32", "--sweeps",
+                                    10 if self.args.tiny else 60, "--launch", launch)
+            if sweeps is None:
+                return
+            bits = [{key: value for key, value in s.items() if key != "time_s"} for s in sweeps]
+            first = first or bits
+            rows.append({"launch": launch, "sweeps": len(bits), "same": bits == first})
+            if bits != first:
+                self.fail(f"repeat: {launch} gives other numbers than the first run")
+            self.save("repeat.json", rows)
 
+    # -------------------------------------------------------------------------------------------------- accuracy
 
-def write(rows, out):
-    """After every run: what is measured is kept when time runs out."""
-    with open(out / "runs.csv", "w", newline="") as f:
-        writer = csv.DictWriter(f, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    (out / "runs.json").write_text(json.dumps(rows, indent=1) + "\n")
+    def candidates(self):
+        """(name, method, options): gradient methods by passes, the others as long as time allows."""
+        for passes in (1, 2, 4):
+            yield f"adam, {passes} passes", "adam", ["--method", "adam", "--sweeps", passes]
+        for method, words in (("mdlam", ["--step", "exact", "--mu", 0.1, "--eps-start", 1]), ("bcd", ["--preset", "best"]),
+                              ("dladmm", ["--preset", "best"]), ("tiam", ["--preset", "best"])):
+            yield method, method, ["--method", method, "--sweeps", 60, "--time-limit", 5, *words]
+        for passes in (1, 2, 4):
+            yield f"fcam, {passes} passes", "fcam", ["--method", "fcam", "--sweeps", passes]
+
+    def accuracy(self):
+        hidden = "16,16" if self.args.tiny else "1000,1000"
+        there, runs = self.methods(), []
+        for name, method, words in self.candidates():
+            if method not in there or (self.args.tiny and name not in ("adam, 1 passes", "mdlam")):
+                continue
+            sweeps = self.sweeps_of(f"accuracy-{name.replace(', ', '-').replace(' ', '-')}", "--data", self.data, "--hidden",
+                                    hidden, "--eval-every", 1, *words)
+            if not sweeps:
+                continue
+            reached = {}
+            for target in TARGETS:
+                times = [s["time_s"] for s in sweeps if (s["test_accuracy"] or 0) >= target]
+                if times:
+                    reached[f"{target:.2f}"] = times[0]
+            last = sweeps[-1]
+            runs.append({"name": name, "sweeps": len(sweeps), "train_s": last["time_s"], "reached": reached,
+                         "test_accuracy": last["test_accuracy"],
+                         "best_test_accuracy": max(s["test_accuracy"] or 0 for s in sweeps)})
+            print(json.dumps(runs[-1]), flush=True)
+            self.save("accuracy.json", {"data": self.data, "hidden": hidden, "backend": self.args.backend, "runs": runs})
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--altmin", required=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["agreement", "repeat", "accuracy"])
+    parser.add_argument("--altmin", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--seconds", type=float, default=140.0)
-    parser.add_argument("--only", help="only shapes whose name holds this")
+    parser.add_argument("--backend", default="cuda")
+    parser.add_argument("--data", type=pathlib.Path, help="folder with an image set's IDX files [the embedded digits]")
+    parser.add_argument("--tiny", action="store_true", help="sizes of a rehearsal")
     args = parser.parse_args()
-    end = time.monotonic() + args.seconds
-    scratch = args.out / "logs"
-    scratch.mkdir(parents=True, exist_ok=True)
-    images = str(FASHION) if FASHION.exists() else None
-    rows, failures = [], 0
-    for shape, data, hidden, sweeps, variants in SHAPES:
-        if args.only and args.only not in shape:
-            continue
-        if data == "images":
-            images = images or random_images(args.out / "random-images")
-            data = images
-        base = None
-        for backend, precision in variants:
-            left = end - time.monotonic()
-            row = {"shape": shape, "backend": backend, "precision": precision}
-            rows.append(row)
-            if left < 5:
-                row["status"] = "no time left"
-                write(rows, args.out)
-                continue
-            log = scratch / f"{shape.replace(' ', '-')}-{backend}-{precision}.jsonl"
-            try:
-                header, reports = train(args.altmin, log, data, hidden, sweeps, backend, precision, left,
-                                        ("--eval-every", str(sweeps)))
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                row["status"] = str(error)[:300]
-                failures += 1
-                write(rows, args.out)
-                continue
-            row.update(status="ok", detail=header["backend_detail"], sweeps=len(reports), ms_per_sweep=sweep_ms(reports),
-                       objective=reports[-1]["objective"], train_accuracy=reports[-1].get("train_accuracy"))
-            if base is None:
-                base = (row, reports)
-            else:
-                row["speed_up"] = base[0]["ms_per_sweep"] / row["ms_per_sweep"]
-                row["objective_difference"] = agreement(base[1], reports)
-            write(rows, args.out)
-            print(json.dumps(row), flush=True)
-    return 1 if failures or not rows else 0
+    (args.out / "logs").mkdir(parents=True, exist_ok=True)
+    runs = Runs(args)
+    getattr(runs, args.what)()
+    return 1 if runs.failures else 0
 
 
 if __name__ == "__main__":
