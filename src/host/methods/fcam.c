@@ -2,26 +2,16 @@
 #include "host/methods/fcam.h"
 
 #include "host/train/stream.h"
+#include "host/train/stream_down.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* The downward map of one layer, gam < inf. The system is solved on the narrower side:
- * Wb (c I + Wb'Wb)^-1 = (c I + Wb Wb')^-1 Wb. */
-typedef struct downward {
-    int narrow;                       /* d_l < d_{l-1}: solve d_l x d_l */
-    am_mat q, gram, identity, factor; /* d_l x d_{l-1}; k x k, twice; k x 2k with k the narrower width */
-    am_mat inverse;                   /* k x k, narrow only */
-    am_slot trace, ridge, size_w, size_q, ratio,
-        d_in; /* tr Wb'Wb; c; |Wb|_F^2 and |Q|_F^2 before its rescaling */
-} downward;
-
 struct am_fcam {
     am_stream base;
     int exact; /* gam = inf: Q_l = Wb_l */
-    am_slot gam;
-    am_mat u; /* flat, widest hidden layer x m: displacement of a_l */
-    downward map[AM_MAX_HIDDEN + 2];
+    am_mat u;  /* flat, widest hidden layer x m: displacement of a_l */
+    am_down_map map[AM_MAX_HIDDEN + 2];
 };
 
 const am_stream *am_fcam_stream(const am_fcam *m)
@@ -36,38 +26,12 @@ am_mat am_fcam_map(const am_fcam *m, size_t l)
 
 /* ---------------------------------------------------------------------------------------------- downward maps */
 
-/* Solve for Q_l from the current weights. */
-static void solve_map(am_ctx *ctx, const am_fcam *m, const downward *d, am_mat w)
-{
-    const am_stream_slots *slot = &m->base.slot;
-    am_gram(ctx, d->gram, w, !d->narrow);
-    am_map(ctx, AM_MAP_DOT, 0, &(am_map_args){.in = {d->gram, d->identity}, .sum = {d->trace}});
-    am_scalar(ctx, d->ridge, AM_SCALAR_RIDGE, (am_slot[]){m->gam, d->trace, slot->zero, d->d_in});
-    am_map(ctx, AM_MAP_LINCOMB, 0,
-           &(am_map_args){.out = {d->gram}, .in = {d->gram, d->identity}, .coef = {slot->one, d->ridge}});
-    am_cholesky(ctx, d->factor, d->gram, 1.0, 0.0);
-    if (d->narrow) {
-        am_copy(ctx, d->inverse, d->identity);
-        am_solve_right(ctx, d->inverse, d->factor);
-        am_gemm(ctx, d->q, 1.0f, d->inverse, 0, w, 0, 0.0f);
-    } else {
-        am_copy(ctx, d->q, w);
-        am_solve_right(ctx, d->q, d->factor);
-    }
-}
-
 static void refresh_map(am_ctx *ctx, size_t i, void *arg)
 {
     const am_fcam *m = arg;
     const size_t l = i + 2;
-    const downward *d = &m->map[l];
     am_label(ctx, "layer %zu, downward map", l);
-    solve_map(ctx, m, d, m->base.layer[l].w);
-    /* tr W'W is |W|_F^2 on either side. */
-    am_map(ctx, AM_MAP_SUM_SQUARES, 0, &(am_map_args){.in = {d->q}, .sum = {d->size_q}});
-    am_scalar(ctx, d->ratio, AM_SCALAR_RATIO_ROOT, (am_slot[]){d->trace, d->size_q});
-    am_map(ctx, AM_MAP_LINCOMB, 0,
-           &(am_map_args){.out = {d->q}, .in = {d->q, d->q}, .coef = {d->ratio, m->base.slot.zero}});
+    am_down_map_refresh(&m->map[l], ctx, m->base.layer[l].w);
 }
 
 static void fcam_refresh(am_stream *s)
@@ -108,24 +72,6 @@ static altmin_error fcam_check(const altmin_settings *settings, const am_net *ne
     return am_stream_check("fcam", settings, net, st);
 }
 
-static void plan_map(am_fcam *m, am_plan *plan, size_t l)
-{
-    const size_t *width = m->base.problem.net->width;
-    am_ctx *ctx = m->base.problem.ctx;
-    downward *d = &m->map[l];
-    d->narrow = width[l] < width[l - 1];
-    const size_t k = d->narrow ? width[l] : width[l - 1];
-    static const char name[] = "downward maps";
-    am_plan_mat(plan, name, &d->q, width[l], width[l - 1]);
-    am_plan_mat(plan, name, &d->gram, k, k);
-    am_plan_mat(plan, name, &d->identity, k, k);
-    am_plan_mat(plan, name, &d->factor, k, am_factor_cols(k));
-    if (d->narrow) am_plan_mat(plan, name, &d->inverse, k, k);
-    const am_slot c = am_slots_new(ctx, 5);
-    d->trace = c, d->ridge = c + 1, d->size_q = c + 2, d->ratio = c + 3, d->d_in = c + 4;
-    am_slot_set(ctx, d->d_in, (double)width[l - 1]);
-}
-
 static am_stream_design design_of(const am_problem *problem, int exact)
 {
     const double n_layers = (double)problem->net->n_layers;
@@ -151,10 +97,9 @@ static altmin_error fcam_prepare(void **state, const am_problem *problem, am_pla
     size_t widest = 0;
     for (size_t l = 1; l < net->n_layers; l++) widest = net->width[l] > widest ? net->width[l] : widest;
     am_plan_mat(plan, "a, r of a chunk", &m->u, widest, m->base.chunk);
-    m->gam = am_slots_new(problem->ctx, 1);
-    if (m->exact) return am_ctx_status(problem->ctx, st);
-    am_slot_set(problem->ctx, m->gam, problem->settings->gam);
-    for (size_t l = 2; l <= net->n_layers; l++) plan_map(m, plan, l);
+    for (size_t l = 2; l <= net->n_layers && !m->exact; l++)
+        am_down_map_plan(&m->map[l], problem->ctx, plan, net->width[l], net->width[l - 1],
+                         problem->settings->gam, 1, 0);
     return am_ctx_status(problem->ctx, st);
 }
 
@@ -162,7 +107,7 @@ static altmin_error fcam_start(void *state, float *const *w, float *const *b, al
 {
     am_fcam *m = state;
     for (size_t l = 2; l <= m->base.n_layers && !m->exact; l++)
-        if (am_stream_upload_identity(m->base.problem.ctx, m->map[l].identity, st)) return st->code;
+        if (am_down_map_start(&m->map[l], m->base.problem.ctx, st)) return st->code;
     return am_stream_start(&m->base, w, b, st);
 }
 
