@@ -166,8 +166,9 @@ static void apply_deflation(const am_stream_layer *layer, am_ctx *ctx, am_mat s_
 
 static void apply_left(const am_stream_layer *layer, am_ctx *ctx)
 {
-    am_gemm(ctx, layer->left_u, 1.0f, layer->left.v, 1, layer->step, 0, 0.0f);
-    am_gemm(ctx, layer->step, -1.0f, layer->left.vk, 0, layer->left_u, 0, 1.0f);
+    const am_mat u = shaped(layer->left_u, layer->left.q, layer->step.cols);
+    am_gemm(ctx, u, 1.0f, layer->left.v, 1, layer->step, 0, 0.0f);
+    am_gemm(ctx, layer->step, -1.0f, layer->left.vk, 0, u, 0, 1.0f);
 }
 
 /* c_l = ||r_L||/||r_l|| of running means, or a power of boost, and what the update multiplies S and the direction by. */
