@@ -59,6 +59,17 @@ altmin_error am_data_new(altmin_data **data, const char *source, altmin_status *
     return ALTMIN_OK;
 }
 
+int am_data_is_mapped(const altmin_data *data)
+{
+    const uintptr_t at =
+        data->storage == AM_STORE_U8 ? (uintptr_t)data->u8 : (uintptr_t)data->f32; /* NULL for sparse data */
+    for (const owned_block *block = data->owned; block; block = block->next) {
+        const uintptr_t base = (uintptr_t)block->base;
+        if (at >= base && at < base + block->n_mapped) return 1;
+    }
+    return 0;
+}
+
 void altmin_data_free(altmin_data *data)
 {
     if (!data) return;

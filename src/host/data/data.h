@@ -85,6 +85,8 @@ altmin_error am_data_subset(altmin_data **subset, const altmin_data *data, const
 /** 64-bit fingerprint of everything that counts (sizes, features, labels), as 16 hex digits + NUL. Stable
  * across machines and runs. */
 void am_data_fingerprint(const altmin_data *data, char hex[17]);
+/** 1 when the features lie in a mapped file, as those of plain IDX and NPY files do. */
+int am_data_is_mapped(const altmin_data *data);
 /** Bytes of host memory (mappings included) this data set holds. */
 size_t am_data_bytes(const altmin_data *data);
 

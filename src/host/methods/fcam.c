@@ -124,6 +124,7 @@ const am_method am_method_fcam = {
     .name = "fcam",
     .archs = AM_TRAINS(AM_ARCH_MLP) | AM_TRAINS(AM_ARCH_RESNET),
     .parts = 1,
+    .gathers = 1,
     .title = "forward-consistent chunked proximal alternating minimisation (ours)",
     .preset = {preset, preset, preset},
     .check = fcam_check,

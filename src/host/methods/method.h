@@ -43,6 +43,7 @@ typedef struct am_method {
     /** Values of settings that were not given, as NULL-terminated name, value pairs by am_preset; NULL: the
      * table's own. */
     const char *const *preset[AM_N_PRESETS];
+    int gathers; /* 1: draws its chunks by am_samples_next and am_samples_gather, so the data may lie anywhere */
     /** Refuse, with a sentence, settings or networks whose theory the method does not cover. */
     altmin_error (*check)(const altmin_settings *settings, const am_net *net, altmin_status *st);
     /** Create the state; declare matrices in the plan and take slots. */

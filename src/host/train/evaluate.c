@@ -1,6 +1,8 @@
 /* Evaluation by chunks; see evaluate.h. */
 #include "host/train/evaluate.h"
 
+#include "host/train/source.h"
+
 #include <math.h>
 
 #define AM_EVAL_FLOATS ((size_t)4 << 20) /* size of one buffer: 16 MiB */
@@ -10,7 +12,8 @@ altmin_metrics am_metrics_none(void)
     return (altmin_metrics){NAN, NAN, NAN, NAN};
 }
 
-void am_evaluator_plan(am_evaluator *evaluator, am_ctx *ctx, const am_net *net, size_t n, am_plan *plan)
+void am_evaluator_plan(am_evaluator *evaluator, am_ctx *ctx, const am_net *net, size_t n, int with_input,
+                       am_plan *plan)
 {
     const size_t widest = am_net_max_width(net, 1);
     size_t chunk = AM_EVAL_FLOATS / widest;
@@ -20,6 +23,7 @@ void am_evaluator_plan(am_evaluator *evaluator, am_ctx *ctx, const am_net *net, 
     evaluator->part = am_slots_new(ctx, 3);
     evaluator->total = am_slots_new(ctx, 3);
     for (int i = 0; i < 2; i++) am_plan_mat(plan, "evaluation", &evaluator->buffer[i], widest, chunk);
+    if (with_input) am_plan_mat(plan, "evaluation", &evaluator->input, net->width[0], chunk);
 }
 
 static void score(const am_evaluator *ev, am_ctx *ctx, const am_net *net, am_mat p, am_mat b,
@@ -46,7 +50,7 @@ altmin_error am_evaluate(const am_evaluator *ev, am_ctx *ctx, const am_net *net,
     am_slots_write(ctx, ev->total, 3, zeros);
     for (size_t first = 0; first < samples->n; first += ev->chunk) {
         const size_t n = samples->n - first < ev->chunk ? samples->n - first : ev->chunk;
-        const am_input x = am_input_cols(&samples->x, first, n);
+        const am_input x = am_samples_range(samples, ctx, first, n, ev->input);
         am_mat buffer[2] = {ev->buffer[0], ev->buffer[1]};
         const am_mat p = am_forward(ctx, net, w, b, &x, buffer);
         score(ev, ctx, net, p, b[net->n_layers], samples, first);

@@ -61,10 +61,13 @@ typedef struct am_input {
     am_mat sum; /* s_a = a 1, d_in x 1; data NULL where nobody needs it */
 } am_input;
 
-/** Samples in backend memory. */
+typedef struct am_source am_source; /* host/train/source.h */
+
+/** Samples in backend memory, or at least their labels. */
 typedef struct am_samples {
     size_t n;
-    am_input x;
+    am_input x;           /* where there is a source: its shape alone, and the sums */
+    am_source *source;    /* where the features are when x does not hold them, else NULL */
     am_mat shift, factor; /* of the scaler, n_features x 1, for data that go up as bytes; else empty */
     int32_t *label;       /* n class numbers in backend memory; NULL for regression */
     int32_t *host_label;  /* the same in host memory, malloc'ed */

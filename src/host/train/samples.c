@@ -30,12 +30,25 @@ static void plan_sparse(am_samples *samples, const am_part *part, am_plan *plan,
     am_plan_raw(plan, name, (void **)(void *)&x->value, stored * sizeof(float));
 }
 
-altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net, am_plan *plan,
-                             const char *name, altmin_status *st)
+void am_samples_free(am_samples *samples)
+{
+    free(samples->host_label);
+    am_source_free(samples->source);
+    *samples = (am_samples){0};
+}
+
+altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net,
+                             am_residency residency, am_plan *plan, const char *name, altmin_status *st)
 {
     *samples = (am_samples){.n = part->n};
+    if (am_source_check(part, residency, st)) return st->code;
     if (part->data->storage == AM_STORE_SPARSE && am_net_kind(net, 1) != AM_LAYER_BLOCK)
         plan_sparse(samples, part, plan, name);
+    else if (residency != AM_RESIDENCY_DEVICE &&
+             am_source_plan(&samples->source, part, residency, plan, name, st))
+        return st->code;
+    else if (samples->source)
+        samples->x.dense = (am_mat){NULL, part->data->n_features, part->n};
     else
         am_plan_mat(plan, name, &samples->x.dense, part->data->n_features, part->n);
     am_plan_mat(plan, "vectors", &samples->x.sum, part->data->n_features, 1);
@@ -99,7 +112,7 @@ static altmin_error send_floats(const upload *u, size_t first, size_t n, void *r
     }
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < d; i++) u->sum[i] += (double)out[i + j * d];
-    am_upload(u->ctx, am_mat_cols(u->samples->x.dense, first, n), out);
+    if (!u->samples->source) am_upload(u->ctx, am_mat_cols(u->samples->x.dense, first, n), out);
     return ALTMIN_OK;
 }
 
@@ -118,8 +131,11 @@ static altmin_error send_bytes(const upload *u, size_t first, size_t n, void *ro
     const float *shift = u->scaler->shift, *factor = u->scaler->factor;
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < d; i++) u->sum[i] += (double)(((float)from[i + j * d] - shift[i]) * factor[i]);
-    am_upload_u8(u->ctx, am_mat_cols(u->samples->x.dense, first, n), from, u->samples->shift,
-                 u->samples->factor);
+    if (u->samples->source)
+        am_source_put(u->samples->source, first, n, from);
+    else
+        am_upload_u8(u->ctx, am_mat_cols(u->samples->x.dense, first, n), from, u->samples->shift,
+                     u->samples->factor);
     return ALTMIN_OK;
 }
 
@@ -218,6 +234,8 @@ altmin_error am_samples_upload(am_samples *samples, am_ctx *ctx, const am_part *
     altmin_error error =
         sum && sum_f ? ALTMIN_OK : am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu sums", d);
     const upload u = {samples, ctx, part, scaler, progress, sum};
+    if (!error && samples->source)
+        error = am_source_start(samples->source, ctx, scaler, samples->shift, samples->factor, st);
     if (!error) error = am_input_is_sparse(&samples->x) ? upload_sparse(&u, st) : upload_dense(&u, st);
     for (size_t i = 0; i < d && !error; i++) sum_f[i] = (float)sum[i];
     if (!error) am_upload(ctx, samples->x.sum, sum_f);

@@ -6,17 +6,13 @@
 #include "host/data/data.h"
 #include "host/train/net.h"
 #include "host/train/plan.h"
+#include "host/train/source.h"
 
-/** A part of a data set to be uploaded: index NULL means all samples. Pointers stay the caller's. */
-typedef struct am_part {
-    const altmin_data *data;
-    const size_t *index;
-    size_t n;
-} am_part;
-
-/** Declare the part's memory under `name`. Sparse data stay sparse. */
-altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net, am_plan *plan,
-                             const char *name, altmin_status *st);
+/** Declare the part's memory under `name`. Sparse data stay sparse. residency: not auto. */
+altmin_error am_samples_plan(am_samples *samples, const am_part *part, const am_net *net,
+                             am_residency residency, am_plan *plan, const char *name, altmin_status *st);
+/** Free what the samples hold in host memory. Before the backend is closed. */
+void am_samples_free(am_samples *samples);
 /** Bytes of the part's features as they are uploaded. After am_plan_take. */
 size_t am_samples_bytes(const am_samples *samples, const am_part *part);
 

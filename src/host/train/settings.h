@@ -24,6 +24,13 @@ typedef enum am_init { AM_INIT_HE, AM_INIT_PAPER } am_init;
 typedef enum am_schedule { AM_SCHEDULE_COSINE, AM_SCHEDULE_CONSTANT } am_schedule;
 typedef enum am_preset { AM_PRESET_DEFAULT, AM_PRESET_PAPER, AM_PRESET_BEST, AM_N_PRESETS } am_preset;
 typedef enum am_order { AM_ORDER_SERIAL, AM_ORDER_WAVEFRONT, AM_ORDER_JACOBI } am_order;
+typedef enum am_residency {
+    AM_RESIDENCY_AUTO,
+    AM_RESIDENCY_DEVICE,
+    AM_RESIDENCY_BYTES,
+    AM_RESIDENCY_HOST,
+    AM_RESIDENCY_DISK
+} am_residency;
 typedef enum am_form { AM_FORM_AUTO, AM_FORM_NORMAL, AM_FORM_SAMPLE } am_form;
 
 struct altmin_settings {
@@ -34,6 +41,7 @@ struct altmin_settings {
     int task;              /* am_read_options.task */
     double valid_fraction; /* share of training data held out for validation */
     int scaling;           /* am_scaling */
+    int residency;         /* am_residency */
     /* network */
     int arch;          /* am_arch */
     am_widths hidden;  /* widths of hidden layers; n = 0: a linear model */
@@ -73,20 +81,20 @@ struct altmin_settings {
     double momentum;               /* of sgd */
     double beta1, beta2, adam_eps; /* of adam */
     /* methods that go through the samples in chunks */
-    double eta, lam;                    /* length and prox weight of weight steps; 0: the method's */
-    double gam;                         /* fcam: prox weight of the downward map; may be infinite */
-    double kappa;                       /* of the output block */
-    double warm;                        /* chunks; 0: the method's */
-    size_t refresh;                     /* chunks */
-    double forget;                      /* share of the running Gram that a refresh keeps */
-    size_t rank;                        /* of deflated inverses; 0: Cholesky */
-    int two_sided;                      /* -1 auto, 0, 1 */
-    double thin;                        /* 0: off */
-    double whiten;                      /* share of energy; 0: off */
-    size_t gram_samples;                /* 0: all */
+    double eta, lam;     /* length and prox weight of weight steps; 0: the method's */
+    double gam;          /* fcam: prox weight of the downward map; may be infinite */
+    double kappa;        /* of the output block */
+    double warm;         /* chunks; 0: the method's */
+    size_t refresh;      /* chunks */
+    double forget;       /* share of the running Gram that a refresh keeps */
+    size_t rank;         /* of deflated inverses; 0: Cholesky */
+    int two_sided;       /* -1 auto, 0, 1 */
+    double thin;         /* 0: off */
+    double whiten;       /* share of energy; 0: off */
+    size_t gram_samples; /* 0: all */
     /* run */
     uint64_t seed;
-    double sweeps; /* passes of methods that go in chunks, which may end inside one; else whole */
+    double sweeps;          /* passes of methods that go in chunks, which may end inside one; else whole */
     double time_limit;      /* seconds; 0: none */
     double target_accuracy; /* 0: none */
     size_t patience;        /* evaluations; 0: off */

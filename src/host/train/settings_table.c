@@ -20,6 +20,7 @@
 /* Each list is in the order of the enum it names. */
 static const char *const header_names[] = {"auto", "no", "yes", NULL};
 static const char *const task_names[] = {"auto", "classification", "regression", NULL};
+static const char *const residency_names[] = {"auto", "device", "bytes", "host", "disk", NULL};
 static const char *const scaling_names[] = {"auto", "none", "unit", "standardise", NULL};
 #define NAME_ONLY(id, name) name,
 static const char *const activation_names[] = {AM_ACTIVATIONS(NAME_ONLY) NULL};

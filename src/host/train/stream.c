@@ -6,6 +6,7 @@
 #include "host/train/stream.h"
 
 #include "host/train/rng.h"
+#include "host/train/source.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -31,12 +32,6 @@ static size_t input_rows(const am_stream *s)
     return s->white.on ? s->white.k : s->problem.net->width[0];
 }
 
-/* The dense matrix whose columns are drawn. */
-static am_mat source_of(const am_stream *s)
-{
-    return s->white.on ? (am_mat){s->white.data.data, s->white.k, s->n} : s->problem.train->x.dense;
-}
-
 /* Views of whole chunks of m samples. */
 static void view_full(am_stream *s, size_t m)
 {
@@ -59,12 +54,20 @@ static void take(am_stream *s, size_t m)
     view_full(s, m);
     s->now = (am_chunk){m, train->target, train->label};
     if (s->chunk == s->n) {
-        s->x = s->white.on ? (am_input){.dense = source_of(s)} : train->x;
+        s->x = s->white.on ? (am_input){.dense = s->white.data} : train->x;
         return;
     }
     const int32_t *index = s->index;
     s->x = (am_input){.dense = columns(s->full_x, input_rows(s), m)};
-    am_gather_columns(ctx, s->x.dense, source_of(s), index);
+    if (s->white.on && train->source) {
+        const am_mat raw = am_mat_cols(s->raw_x, 0, m);
+        am_samples_gather(train, ctx, raw, index);
+        am_stream_whiten_chunk(s, s->x.dense, raw);
+    } else if (s->white.on) {
+        am_gather_columns(ctx, s->x.dense, s->white.data, index);
+    } else {
+        am_samples_gather(train, ctx, s->x.dense, index);
+    }
     if (s->problem.net->loss == AM_LOSS_SQUARED) {
         s->now.target = am_mat_cols(s->y, 0, m);
         am_gather_columns(ctx, s->now.target, train->target, index);
@@ -345,6 +348,20 @@ static void measure_change(am_stream *s)
     }
 }
 
+/* Numbers of the samples of chunk i; *m receives how many. NULL: all of them, or past the last chunk. */
+static const int32_t *chunk_at(const am_stream *s, size_t i, size_t *m)
+{
+    const size_t first = i * s->chunk, left = s->n > first ? s->n - first : 0;
+    *m = left < s->chunk ? left : s->chunk;
+    return s->chunk < s->n && left ? s->host_order + first : NULL;
+}
+
+/* Where the features of a chunk are put when they come from outside the backend's memory. */
+static am_mat landing(const am_stream *s, size_t m)
+{
+    return am_mat_cols(s->white.on ? s->raw_x : s->full_x, 0, m);
+}
+
 void am_stream_sweep(void *state)
 {
     am_stream *s = state;
@@ -356,14 +373,19 @@ void am_stream_sweep(void *state)
     am_slots_write(ctx, slot->total, 3, zeros); /* and n_guarded, n_samples */
     const size_t n_chunks = chunks_of_pass(s);
     for (size_t i = 0; i < n_chunks; i++) {
-        const size_t first = i * s->chunk, left = s->n - first, m = left < s->chunk ? left : s->chunk;
+        size_t m, m_ahead;
+        const int32_t *now = chunk_at(s, i, &m), *ahead = chunk_at(s, i + 1, &m_ahead);
         s->keeping = s->n_chunks < AM_KEEP_EVERY || i % AM_KEEP_EVERY == 0;
-        if (s->chunk < s->n) am_copy(ctx, as_row(s->index, m), as_row((int32_t *)s->order + first, m));
+        if (now) {
+            am_copy(ctx, as_row(s->index, m), as_row((int32_t *)s->order + i * s->chunk, m));
+            am_samples_next(s->problem.train, landing(s, m), now, m);
+        }
         const uint64_t key = (uint64_t)(m < s->chunk) | (uint64_t)s->keeping << 1;
         if (am_sweep_begin(ctx, key)) {
             issue_chunk(s, m);
             am_sweep_end(ctx, key);
         }
+        if (ahead && i + 1 < n_chunks) am_samples_ahead(s->problem.train, ahead, m_ahead);
     }
     measure_change(s);
 }

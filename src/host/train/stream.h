@@ -116,8 +116,10 @@ typedef struct am_chunk {
 /** The first layer's coordinates: y = proj'(x - s/(1 + c)), so that H = I; back where W comes from. */
 typedef struct am_stream_white {
     int on;
-    size_t k;                         /* directions kept */
-    am_mat data;                      /* k x n (room for d_0 x n) */
+    size_t k;     /* directions kept */
+    am_mat data;  /* k x n (room for d_0 x n); none where the features are not on the device as floats: then
+                     chunks are whitened one by one */
+    am_mat piece; /* d_0 x AM_STREAM_PIECE at most: samples on their way into the Gram matrix */
     am_mat values, vectors;           /* d_0 x 1, d_0 x d_0 */
     am_mat scale, proj, back, offset; /* k x k diagonal; d_0 x k; d_0 x k; k x 1 */
     am_mat w, b; /* W_1 and b_1 folded back to the data's coordinates, for everybody else */
@@ -135,6 +137,7 @@ struct am_stream {
     size_t n_flat;
     am_mat theta, good, direction, step, point; /* flat: [W b] of all layers, the first layer last */
     am_mat full_x, thin_x, y;
+    am_mat raw_x; /* features of the chunk before they are whitened, where that is done chunk by chunk */
     void *label, *index, *order, *kept; /* of the chunk; its samples; order of the pass; kept columns */
     int32_t *host_order;
     int keeping;             /* look at this chunk's weights, whether to keep them */
@@ -200,6 +203,8 @@ void am_stream_input_upload(am_stream *s, const float *w, const float *b);
 void am_stream_input_start(am_stream *s);
 /** Views of [W b] and its companions in flat vectors; d_in columns and the bias. */
 void am_stream_view_weights(am_stream *s, size_t l, size_t d_in);
+/** x <- whitened coordinates of the columns of raw, k x m from d_0 x m. */
+void am_stream_whiten_chunk(am_stream *s, am_mat x, am_mat raw);
 /** W_1 and b_1 in the data's coordinates. */
 void am_stream_fold(am_stream *s);
 #endif

@@ -7,19 +7,25 @@
 #include "host/train/stream.h"
 
 #include "host/train/rng.h"
+#include "host/train/source.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define AM_WHITE_STEP 16 /* directions come in multiples of this: whole vectors for the products */
+#define AM_STREAM_PIECE 4096 /* samples summed at a time */
+#define AM_WHITE_STEP   16   /* directions come in multiples of this: whole vectors for the products */
 
 void am_stream_input_plan(am_stream *s, am_plan *plan)
 {
     const size_t d = s->problem.net->width[0], out = s->problem.net->width[1];
     am_stream_white *white = &s->white;
+    const int on_device = !s->problem.train->source;
+    if (white->on || !on_device)
+        am_plan_mat(plan, "samples of a Gram matrix", &white->piece, d,
+                    s->n < AM_STREAM_PIECE ? s->n : AM_STREAM_PIECE);
     if (!white->on) return;
-    am_plan_mat(plan, "whitened data", &white->data, d, s->n);
+    if (on_device) am_plan_mat(plan, "whitened data", &white->data, d, s->n);
     am_mat *const square[] = {&white->vectors, &white->scale, &white->proj, &white->back};
     for (size_t i = 0; i < 4; i++) am_plan_mat(plan, "whitening", square[i], d, d);
     am_plan_mat(plan, "whitening", &white->values, d, 1);
@@ -35,30 +41,55 @@ void am_stream_input_upload(am_stream *s, const float *w, const float *b)
     am_upload(ctx, s->white.on ? s->white.b : s->layer[1].b, b);
 }
 
-/* Sums over the samples of the Gram matrix: seeded ones gathered to where the whitened data will lie, or all. Returns how
- * many. */
+/* Samples first..first+m of those that the Gram matrix is summed over: of all, or of the drawn ones. */
+static am_mat piece_at(am_stream *s, int drawn, size_t first, size_t m)
+{
+    const am_samples *train = s->problem.train;
+    am_ctx *ctx = s->problem.ctx;
+    if (!drawn) return am_samples_range(train, ctx, first, m, s->white.piece).dense;
+    const am_mat piece = am_mat_cols(s->white.piece, 0, m);
+    am_samples_next(train, piece, s->host_order + first, m);
+    am_samples_gather(train, ctx, piece, (const int32_t *)s->order + first);
+    return piece;
+}
+
+/* Gram matrix and sum of n samples, piece by piece: the same numbers wherever the data lie. */
+static void sum_pieces(am_stream *s, int drawn, size_t n)
+{
+    am_ctx *ctx = s->problem.ctx;
+    const am_stream_layer *first_layer = &s->layer[1];
+    const am_mat sum[] = {first_layer->gram, first_layer->mean},
+                 part[] = {first_layer->part, first_layer->part_mean};
+    for (int k = 0; k < 2; k++) am_fill(ctx, sum[k], 0.0f);
+    for (size_t first = 0; first < n; first += AM_STREAM_PIECE) {
+        const am_mat x = piece_at(s, drawn, first, n - first < AM_STREAM_PIECE ? n - first : AM_STREAM_PIECE);
+        am_gram(ctx, part[0], x, 0);
+        am_row_sum(ctx, part[1], x);
+        for (int k = 0; k < 2; k++)
+            am_map(
+                ctx, AM_MAP_LINCOMB, 0,
+                &(am_map_args){.out = {sum[k]}, .in = {sum[k], part[k]}, .coef = {s->slot.one, s->slot.one}});
+    }
+}
+
+/* Sums over the samples of the Gram matrix: of seeded ones, or of all. Returns how many. */
 static size_t sum_input(am_stream *s)
 {
     am_ctx *ctx = s->problem.ctx;
     const am_input *x = &s->problem.train->x;
-    const am_stream_layer *first = &s->layer[1];
     const size_t wanted = s->problem.settings->gram_samples;
     if (am_input_is_sparse(x)) {
-        am_gram_sparse(ctx, first->gram, &x->sparse, 0);
-        am_copy(ctx, first->mean, x->sum);
+        am_gram_sparse(ctx, s->layer[1].gram, &x->sparse, 0);
+        am_copy(ctx, s->layer[1].mean, x->sum);
         return s->n;
     }
     if (!s->white.on || s->chunk == s->n || !wanted || wanted >= s->n) {
-        am_gram(ctx, first->gram, x->dense, 0);
-        am_copy(ctx, first->mean, x->sum);
+        sum_pieces(s, 0, s->n);
         return s->n;
     }
-    const am_mat some = {s->white.data.data, x->dense.rows, wanted};
     am_rng_permutation(s->host_order, s->n, s->problem.settings->seed, 0);
     am_upload_bytes(ctx, s->order, s->host_order, wanted * sizeof *s->host_order);
-    am_gather_columns(ctx, some, x->dense, s->order);
-    am_gram(ctx, first->gram, some, 0);
-    am_row_sum(ctx, first->mean, some);
+    sum_pieces(s, 1, wanted);
     return wanted;
 }
 
@@ -92,11 +123,18 @@ static void set_rows(am_stream *s, size_t k)
     am_stream_white *white = &s->white;
     const size_t d = white->vectors.rows;
     white->k = k;
-    white->data = (am_mat){white->data.data, k, s->n};
+    if (white->data.data) white->data = (am_mat){white->data.data, k, s->n};
     white->scale = (am_mat){white->scale.data, k, k};
     white->proj = (am_mat){white->proj.data, d, k};
     white->back = (am_mat){white->back.data, d, k};
     white->offset = (am_mat){white->offset.data, k, 1};
+}
+
+void am_stream_whiten_chunk(am_stream *s, am_mat x, am_mat raw)
+{
+    am_ctx *ctx = s->problem.ctx;
+    am_gemm(ctx, x, 1.0f, s->white.proj, 1, raw, 0, 0.0f);
+    am_map(ctx, AM_MAP_ADD_ROW, 0, &(am_map_args){.out = {x}, .in = {x}, .row = s->white.offset});
 }
 
 static void transform(am_stream *s)
@@ -105,9 +143,7 @@ static void transform(am_stream *s)
     const am_stream_white *white = &s->white;
     am_stream_layer *first = &s->layer[1];
     am_gemm(ctx, white->offset, -1.0f, white->proj, 1, first->mean_bias, 0, 0.0f);
-    am_gemm(ctx, white->data, 1.0f, white->proj, 1, s->problem.train->x.dense, 0, 0.0f);
-    am_map(ctx, AM_MAP_ADD_ROW, 0,
-           &(am_map_args){.out = {white->data}, .in = {white->data}, .row = white->offset});
+    if (!s->problem.train->source) am_stream_whiten_chunk(s, white->data, s->problem.train->x.dense);
     am_stream_view_weights(s, 1, white->k);
     am_gemm(ctx, first->w, 1.0f, white->w, 0, white->back, 0, 0.0f);
     am_copy(ctx, first->b, white->b);

@@ -31,6 +31,11 @@ static altmin_error set_chunk(am_stream *s, altmin_status *st)
     s->n = train->n;
     s->chunk = wanted && wanted < s->n ? wanted : s->n;
     s->n_chunks = (s->n + s->chunk - 1) / s->chunk;
+    if (s->chunk == s->n && train->source)
+        return am_fail(st, ALTMIN_ERR_USAGE,
+                       "residency: all %zu samples at once (batch %zu) must be in the backend's memory; use "
+                       "--residency device or a smaller --batch",
+                       s->n, wanted);
     if (s->chunk == s->n) return ALTMIN_OK;
     if (am_input_is_sparse(&train->x))
         return am_fail(st, ALTMIN_ERR_USAGE,
@@ -205,6 +210,8 @@ static void plan_memory(am_stream *s, am_plan *plan)
     am_stream_input_plan(s, plan);
     if (s->chunk == s->n) return;
     am_plan_mat(plan, "samples of a chunk", &s->full_x, net->width[0], s->chunk);
+    if (s->white.on && s->problem.train->source)
+        am_plan_mat(plan, "samples of a chunk", &s->raw_x, net->width[0], s->chunk);
     if (s->thinning) am_plan_mat(plan, "samples of a chunk", &s->thin_x, net->width[0], s->chunk);
     if (net->loss == AM_LOSS_SQUARED)
         am_plan_mat(plan, "samples of a chunk", &s->y, net->width[s->n_layers], s->chunk);

@@ -163,21 +163,51 @@ static altmin_error fit_scaler(altmin_trainer *t, altmin_status *st)
 
 /* ---------------------------------------------------------------------------------------------- planning */
 
+/* auto: floats on the device when they take no more than half of its memory, else bytes when these do, else the host. */
+static am_residency residency_that_fits(const altmin_trainer *t)
+{
+    const altmin_data *train = t->part_train.data, *test = t->part_test.data;
+    const size_t n = train->n_samples + (test ? test->n_samples : 0),
+                 room = t->ctx->ops->free_bytes(t->ctx) / 2;
+    const int all_bytes = train->storage == AM_STORE_U8 && (!test || test->storage == AM_STORE_U8);
+    size_t n_bytes = 0;
+    if (train->storage == AM_STORE_SPARSE || !t->method->gathers) return AM_RESIDENCY_DEVICE;
+    const int overflows = am_size_mul(n, train->n_features, &n_bytes);
+    if (!overflows && n_bytes <= room / sizeof(float)) return AM_RESIDENCY_DEVICE;
+    return !overflows && all_bytes && n_bytes <= room ? AM_RESIDENCY_BYTES : AM_RESIDENCY_HOST;
+}
+
+static altmin_error resolve_residency(altmin_trainer *t, altmin_status *st)
+{
+    int *residency = &t->settings->residency;
+    if (*residency == AM_RESIDENCY_AUTO) *residency = (int)residency_that_fits(t);
+    if (*residency == AM_RESIDENCY_DEVICE || t->method->gathers) return ALTMIN_OK;
+    return am_fail(
+        st, ALTMIN_ERR_USAGE,
+        "residency: method %s works on all samples at once and needs them in the backend's memory; use "
+        "--residency device, or --method fcam, which goes in chunks",
+        t->method->name);
+}
+
 static altmin_error plan_all(altmin_trainer *t, altmin_status *st)
 {
     am_plan *plan = t->plan;
     size_t most = t->part_train.n;
+    const am_residency residency = (am_residency)t->settings->residency;
     am_plan_note(plan, "data as read", am_data_bytes(t->part_train.data));
-    if (am_samples_plan(&t->train, &t->part_train, &t->net, plan, "training data", st)) return st->code;
-    if (t->part_valid.n && am_samples_plan(&t->valid, &t->part_valid, &t->net, plan, "validation data", st))
+    if (am_samples_plan(&t->train, &t->part_train, &t->net, residency, plan, "training data", st))
+        return st->code;
+    if (t->part_valid.n &&
+        am_samples_plan(&t->valid, &t->part_valid, &t->net, residency, plan, "validation data", st))
         return st->code;
     if (t->part_test.n) {
         am_plan_note(plan, "data as read", am_data_bytes(t->part_test.data));
-        if (am_samples_plan(&t->test, &t->part_test, &t->net, plan, "test data", st)) return st->code;
+        if (am_samples_plan(&t->test, &t->part_test, &t->net, residency, plan, "test data", st))
+            return st->code;
     }
     if (t->part_valid.n > most) most = t->part_valid.n;
     if (t->part_test.n > most) most = t->part_test.n;
-    am_evaluator_plan(&t->evaluator, t->ctx, &t->net, most, plan);
+    am_evaluator_plan(&t->evaluator, t->ctx, &t->net, most, residency != AM_RESIDENCY_DEVICE, plan);
     t->settings->mu += t->settings->mu_per_sample * (double)t->part_train.n;
     t->settings->mu_per_sample =
         0.0; /* resolved: a log or model that is used as a config says what was done */
@@ -321,7 +351,7 @@ static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, 
                                   .precision = (am_precision)t->settings->precision,
                                   .launch = (am_launch)t->settings->launch};
     if (am_backend_open(&t->ctx, (am_backend_kind)t->settings->backend, &open, st)) return st->code;
-    if (plan_all(t, st) || am_plan_take(t->plan, t->ctx, st)) return st->code;
+    if (resolve_residency(t, st) || plan_all(t, st) || am_plan_take(t->plan, t->ctx, st)) return st->code;
     if (new_model(t, train, st) || upload_all(t, progress, st) || start(t, st)) return st->code;
     t->slot = calloc(t->ctx->n_slots, sizeof *t->slot);
     if (!t->slot) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for %zu scalars", t->ctx->n_slots);
@@ -376,9 +406,9 @@ void altmin_trainer_free(altmin_trainer *t)
     am_scaler_free(&t->scaler);
     altmin_model_free(t->best);
     altmin_settings_free(t->settings);
-    free(t->train.host_label);
-    free(t->valid.host_label);
-    free(t->test.host_label);
+    am_samples_free(&t->train);
+    am_samples_free(&t->valid);
+    am_samples_free(&t->test);
     free(t->train_index);
     free(t->valid_index);
     free(t->slot);

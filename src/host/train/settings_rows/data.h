@@ -20,3 +20,9 @@ SETTING(.name = "scale", .type = AM_SET_CHOICE, .offset = FIELD(scaling), .fallb
         .choices = scaling_names,
         .help = "scaling of features, fitted on training data and stored in the model; auto: unit for bytes, "
                 "standardise for real numbers, none for sparse data")
+SETTING(.name = "residency", .type = AM_SET_CHOICE, .offset = FIELD(residency), .fallback = "auto",
+        .choices = residency_names,
+        .help = "where features lie during training; device: in the backend's memory as floats; bytes: there "
+                "as bytes, a quarter of the room; host: in host memory, sent chunk by chunk; disk: the same out "
+                "of a mapped IDX or NPY file; auto: the first that fits. All give the same numbers; all but "
+                "device need a method that goes in chunks")
