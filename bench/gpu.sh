@@ -119,7 +119,7 @@ run_tests() {
     step info 20 "$altmin" info --json
     step conformance 60 "$build/tests/kernels/test_conformance" --backend "$backend" --filter "$cases"
     step tests 60 env ALTMIN_TEST_BACKEND="$backend" ctest --test-dir "$build" -L "$suites" -E '^conformance$' \
-        --output-on-failure -j 8
+        --no-tests=error --output-on-failure -j 8
 }
 
 # racecheck slows kernels a hundred times: the shapes of the conformance test are small.
