@@ -674,12 +674,9 @@ void am_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg)
 
 /* ---------------------------------------------------------------------------------------------- sweeps */
 
-int am_sweep_begin(am_ctx *ctx, uint64_t key)
+void am_sweep(am_ctx *ctx, uint64_t key, void (*issue)(void *arg), void *arg)
 {
-    return failed(ctx) ? 0 : ctx->ops->sweep_begin(ctx, key);
-}
-
-void am_sweep_end(am_ctx *ctx, uint64_t key)
-{
-    if (!failed(ctx)) ctx->ops->sweep_end(ctx, key);
+    if (failed(ctx) || !ctx->ops->sweep_begin(ctx, key)) return;
+    do issue(arg);
+    while (ctx->ops->sweep_end(ctx, key));
 }

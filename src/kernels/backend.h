@@ -5,7 +5,7 @@
  *
  * Rules every op follows
  *  - Errors are sticky: ops return void, the first failure is kept in ctx->status with op and label, later ops do
- *    nothing. Reads (am_slots_read, am_download) and am_sweep_end return it.
+ *    nothing. Reads (am_slots_read, am_download) return it.
  *  - Matrices live in backend memory (am_memory_take); shapes are those of am_mat; empty matrices (0 rows or columns)
  *    are legal everywhere and leave sums at 0.
  *  - Scalars are data: sums, step lengths and guard decisions live in numbered double slots on the backend. Ops that
@@ -155,8 +155,10 @@ typedef struct am_ops {
     void (*slots_read)(am_ctx *ctx, am_slot first, size_t n, double *value);
     void (*branch)(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *arg), void *arg);
     void (*lanes)(am_ctx *ctx, size_t n, am_task *task, void *arg);
-    int (*sweep_begin)(am_ctx *ctx, uint64_t key);
-    void (*sweep_end)(am_ctx *ctx, uint64_t key);
+    int (*sweep_begin)(am_ctx *ctx,
+                       uint64_t key); /* 1: the sweep's ops must be issued, 0: a recording runs */
+    int (*sweep_end)(am_ctx *ctx,
+                     uint64_t key); /* 1: nothing was done, issue them again (also after an error) */
 } am_ops;
 
 /** A backend in use. Public fields are for reading; `impl` belongs to the table. */
@@ -164,7 +166,8 @@ struct am_ctx {
     const am_ops *ops;
     altmin_status status; /* sticky */
     char label[64];       /* where we are, e.g. "layer 2, block W": set by am_label, quoted in errors */
-    char detail[128];     /* e.g. "OpenBLAS 0.3.21 SkylakeX, gram by syrk" */
+    char detail
+        [256]; /* e.g. "OpenBLAS 0.3.21 SkylakeX, gram by syrk"; says when sweeps could not be recorded */
     size_t n_threads;
     size_t n_slots;
     size_t taken_bytes; /* memory taken so far */
@@ -350,11 +353,11 @@ void am_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *a
  *  neither memory nor slots, reads nothing back. am_lanes called from a task runs its tasks in turn. */
 void am_lanes(am_ctx *ctx, size_t n, am_task *task, void *arg);
 
-/** Begin a sweep. `key` names everything the host decides about what is launched (buffer parity, schedule). Returns 1 when
- *  the caller must issue the sweep's ops, 0 when a recording under the same key is replayed instead. */
-int am_sweep_begin(am_ctx *ctx, uint64_t key);
-/** End a sweep begun with the same key. */
-void am_sweep_end(am_ctx *ctx, uint64_t key);
+/** Run a sweep: issue(arg) issues its ops, unless a recording under the same key is replayed instead. `key` names
+ *  everything the host decides about what is launched (buffer parity, schedule). issue leaves the host's state as it found
+ *  it: when recording fails, the same ops are issued once more and run one by one (cuda then goes on so, and says it in
+ *  ctx->detail). Not after an error. */
+void am_sweep(am_ctx *ctx, uint64_t key, void (*issue)(void *arg), void *arg);
 
 /* ------------------------------------------------------------------------------------------------ for tables */
 

@@ -415,9 +415,10 @@ int am_ref_sweep_begin(am_ctx *ctx, uint64_t key)
     return 1;
 }
 
-void am_ref_sweep_end(am_ctx *ctx, uint64_t key)
+int am_ref_sweep_end(am_ctx *ctx, uint64_t key)
 {
     (void)ctx, (void)key;
+    return 0;
 }
 
 const am_ops am_ops_ref = {

@@ -58,5 +58,5 @@ void am_ref_slots_write(am_ctx *ctx, am_slot first, size_t n, const double *valu
 void am_ref_slots_read(am_ctx *ctx, am_slot first, size_t n, double *value);
 void am_ref_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *arg), void *arg);
 int am_ref_sweep_begin(am_ctx *ctx, uint64_t key);
-void am_ref_sweep_end(am_ctx *ctx, uint64_t key);
+int am_ref_sweep_end(am_ctx *ctx, uint64_t key);
 #endif

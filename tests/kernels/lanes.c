@@ -22,6 +22,7 @@ typedef struct world {
     float *memory;
     small_system task[n_tasks];
     double ridge[n_tasks]; /* a negative one cannot be factored */
+    int in_turn;
 } world;
 
 static am_mat carve(float **at, size_t rows, size_t cols)
@@ -141,23 +142,27 @@ static void expect_same_outcome(const outcome *a, const outcome *b)
     }
 }
 
+static void issue_tasks(void *arg)
+{
+    world *w = arg;
+    const am_slot total = w->task[0].slot + 5;
+    if (w->in_turn)
+        am_lanes_in_turn(w->ctx, n_tasks, solve_own, w);
+    else
+        am_lanes(w->ctx, n_tasks, solve_own, w);
+    /* what comes after waits for every task */
+    for (size_t i = 0; i < n_tasks; i++)
+        am_scalar(w->ctx, total, AM_SCALAR_ADD, (am_slot[]){total, w->task[i].slot + 1});
+}
+
 /* n_sweeps sweeps under one key (0: no sweep): on cuda issued, recorded, then replayed. */
 static outcome run_tasks(am_backend_kind kind, size_t n_threads, int n_sweeps, int in_turn)
 {
     world w = open_world(kind, n_threads);
+    w.in_turn = in_turn;
     am_profile_reset(w.ctx);
-    for (int k = 0; k < n_sweeps || k == 0; k++) {
-        if (n_sweeps && !am_sweep_begin(w.ctx, 3)) continue;
-        if (in_turn)
-            am_lanes_in_turn(w.ctx, n_tasks, solve_own, &w);
-        else
-            am_lanes(w.ctx, n_tasks, solve_own, &w);
-        /* what comes after waits for every task */
-        for (size_t i = 0; i < n_tasks; i++)
-            am_scalar(w.ctx, w.task[0].slot + 5, AM_SCALAR_ADD,
-                      (am_slot[]){w.task[0].slot + 5, w.task[i].slot + 1});
-        if (n_sweeps) am_sweep_end(w.ctx, 3);
-    }
+    if (!n_sweeps) issue_tasks(&w);
+    for (int k = 0; k < n_sweeps; k++) am_sweep(w.ctx, 3, issue_tasks, &w);
     return take_outcome(&w);
 }
 

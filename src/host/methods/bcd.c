@@ -63,20 +63,23 @@ const am_splitting *am_bcd_splitting(const am_bcd *m)
     return &m->base;
 }
 
-static void bcd_sweep(void *state)
+/* The other half of every pair of W is the current one. */
+static void turn_pairs(am_splitting *base)
 {
-    am_bcd *m = state;
+    for (size_t l = 1; l <= base->n_layers; l++) base->layer[l].now = 1 - base->layer[l].now;
+}
+
+typedef struct bcd_issue {
+    am_bcd *m;
+    int lift;
+} bcd_issue;
+
+static void issue_sweep(void *arg)
+{
+    const bcd_issue *sweep = arg;
+    am_bcd *m = sweep->m;
     am_splitting *base = &m->base;
-    am_ctx *ctx = base->problem.ctx;
-    const size_t relift = base->problem.settings->relift;
-    const int lift = relift && base->n_sweeps && base->n_sweeps % relift == 0;
-    const uint64_t key = (uint64_t)base->layer[1].now | (uint64_t)lift << 1;
-    base->n_sweeps++;
-    if (!am_sweep_begin(ctx, key)) {
-        for (size_t l = 1; l <= base->n_layers; l++) base->layer[l].now = 1 - base->layer[l].now;
-        return;
-    }
-    if (lift) am_splitting_lift(base);
+    if (sweep->lift) am_splitting_lift(base);
     am_bcd_output_a(m);
     am_bcd_output_z(m);
     for (size_t l = base->n_layers; l >= 1; l--) {
@@ -84,7 +87,19 @@ static void bcd_sweep(void *state)
         am_bcd_below(m, l);
         if (l > 1) am_splitting_z(base, l - 1);
     }
-    am_sweep_end(ctx, key);
+    turn_pairs(base); /* as found */
+}
+
+static void bcd_sweep(void *state)
+{
+    am_bcd *m = state;
+    am_splitting *base = &m->base;
+    const size_t relift = base->problem.settings->relift;
+    const int lift = relift && base->n_sweeps && base->n_sweeps % relift == 0;
+    const uint64_t key = (uint64_t)base->layer[1].now | (uint64_t)lift << 1;
+    base->n_sweeps++;
+    am_sweep(base->problem.ctx, key, issue_sweep, &(bcd_issue){m, lift});
+    turn_pairs(base);
 }
 
 /* ---------------------------------------------------------------------------------------------- life */

@@ -148,11 +148,25 @@ static int due(const am_splitting *base, size_t every)
     return every && base->n_sweeps && base->n_sweeps % every == 0;
 }
 
+typedef struct dladmm_issue {
+    am_dladmm *m;
+    int relift;
+} dladmm_issue;
+
+static void issue_sweep(void *arg)
+{
+    const dladmm_issue *sweep = arg;
+    am_dladmm *m = sweep->m;
+    if (sweep->relift) lift(m);
+    for (size_t l = m->base.n_layers; l >= 1; l--) am_dladmm_backward(m, l);
+    for (size_t l = 1; l <= m->base.n_layers; l++) am_dladmm_forward(m, l);
+    am_dladmm_dual(m);
+}
+
 static void dladmm_sweep(void *state)
 {
     am_dladmm *m = state;
     am_splitting *base = &m->base;
-    am_ctx *ctx = base->problem.ctx;
     const altmin_settings *set = base->problem.settings;
     if (due(base, set->penalty_every)) next_stage(m);
     const int relift = due(base, set->relift);
@@ -160,12 +174,7 @@ static void dladmm_sweep(void *state)
     const uint64_t stage = set->penalty_every ? base->n_sweeps / set->penalty_every : 0;
     const uint64_t key = stage << 1 | (uint64_t)relift;
     base->n_sweeps++;
-    if (!am_sweep_begin(ctx, key)) return;
-    if (relift) lift(m);
-    for (size_t l = base->n_layers; l >= 1; l--) am_dladmm_backward(m, l);
-    for (size_t l = 1; l <= base->n_layers; l++) am_dladmm_forward(m, l);
-    am_dladmm_dual(m);
-    am_sweep_end(ctx, key);
+    am_sweep(base->problem.ctx, key, issue_sweep, &(dladmm_issue){m, relift});
 }
 
 /* ---------------------------------------------------------------------------------------------- life */

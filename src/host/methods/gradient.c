@@ -43,6 +43,18 @@ static void measure_change(am_gradient *g)
                &(am_map_args){.in = {am_flat_weights(g, &g->theta)}, .sum = {g->slot.weight2}});
 }
 
+static void issue_sweep(void *state)
+{
+    am_gradient *g = state;
+    am_ctx *ctx = g->problem.ctx;
+    am_scalar(ctx, g->slot.total, AM_SCALAR_SET, &g->slot.zero);
+    for (size_t i = 0; i < n_batches(g); i++) {
+        am_label(ctx, "batch %zu of %zu", i + 1, n_batches(g));
+        am_gradient_step(g, i);
+    }
+    measure_change(g);
+}
+
 static void gradient_sweep(void *state)
 {
     am_gradient *g = state;
@@ -52,14 +64,7 @@ static void gradient_sweep(void *state)
         am_rng_permutation(g->order, g->n, g->problem.settings->seed, (uint32_t)g->n_pass);
         am_upload_bytes(ctx, g->index, g->order, g->n * sizeof *g->order);
     }
-    if (!am_sweep_begin(ctx, 0)) return;
-    am_scalar(ctx, g->slot.total, AM_SCALAR_SET, &g->slot.zero);
-    for (size_t i = 0; i < n_batches(g); i++) {
-        am_label(ctx, "batch %zu of %zu", i + 1, n_batches(g));
-        am_gradient_step(g, i);
-    }
-    measure_change(g);
-    am_sweep_end(ctx, 0);
+    am_sweep(ctx, 0, issue_sweep, g);
 }
 
 static void gradient_measure(const void *state, const double *slot, am_measures *out)

@@ -267,18 +267,25 @@ static size_t radmm_window(void *state, size_t max)
     return m->n_window;
 }
 
+typedef struct radmm_issue {
+    am_radmm *m;
+    int lift;
+} radmm_issue;
+
+static void issue_sweep(void *arg)
+{
+    const radmm_issue *sweep = arg;
+    if (sweep->lift) am_radmm_lift(sweep->m);
+    am_radmm_issue(sweep->m);
+}
+
 static void radmm_sweep(void *state)
 {
     am_radmm *m = state;
-    am_ctx *ctx = m->problem.ctx;
     const size_t relift = m->problem.settings->relift;
     const int lift = relift && m->n_sweeps && m->n_sweeps % relift == 0;
     const uint64_t key = (uint64_t)m->n_window << 2 | (uint64_t)lift << 1 | (uint64_t)am_radmm_now(m);
-    if (am_sweep_begin(ctx, key)) {
-        if (lift) am_radmm_lift(m);
-        am_radmm_issue(m);
-        am_sweep_end(ctx, key);
-    }
+    am_sweep(m->problem.ctx, key, issue_sweep, &(radmm_issue){m, lift});
     m->n_sweeps += m->n_window;
 }
 

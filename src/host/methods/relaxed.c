@@ -213,12 +213,22 @@ void am_relaxed_sweep_begin(am_relaxed *m)
     block_z(m, m->n_layers); /* z_L at its minimiser for the new m_L */
 }
 
-void am_relaxed_sweep_end(am_relaxed *m)
+static void decay_eps(am_relaxed *m)
 {
     am_scalar(m->problem.ctx, m->common.eps, AM_SCALAR_DECAY,
               (am_slot[]){m->common.eps, m->eps_factor, m->eps_floor});
+}
+
+static void next_sweep(am_relaxed *m)
+{
     m->parity = 1 - m->parity;
     m->n_sweeps++;
+}
+
+void am_relaxed_sweep_end(am_relaxed *m)
+{
+    decay_eps(m);
+    next_sweep(m);
 }
 
 /* Everything that decides what a sweep launches. */
@@ -230,21 +240,21 @@ static uint64_t key_of(const am_relaxed *m)
            (uint64_t)due(m, set->eps_restart) << 3;
 }
 
-void am_relaxed_sweep(void *state)
+static void issue_sweep(void *state)
 {
     am_relaxed *m = state;
-    const uint64_t key = key_of(m);
-    if (!am_sweep_begin(m->problem.ctx, key)) {
-        m->parity = 1 - m->parity;
-        m->n_sweeps++;
-        return;
-    }
     am_relaxed_sweep_begin(m);
     for (size_t l = 1; l <= m->n_layers; l++)
         for (am_block block = AM_BLOCK_W; block <= (l < m->n_layers ? AM_BLOCK_A : AM_BLOCK_Z); block++)
             am_relaxed_block(m, l, block);
-    am_relaxed_sweep_end(m);
-    am_sweep_end(m->problem.ctx, key);
+    decay_eps(m);
+}
+
+void am_relaxed_sweep(void *state)
+{
+    am_relaxed *m = state;
+    am_sweep(m->problem.ctx, key_of(m), issue_sweep, m);
+    next_sweep(m);
 }
 
 void am_relaxed_follow_nesterov(am_relaxed *m)

@@ -297,8 +297,15 @@ static void roll_back(am_ctx *ctx, void *arg)
     am_scalar(ctx, slot->n_guarded, AM_SCALAR_ADD, (am_slot[]){slot->n_guarded, slot->one});
 }
 
-static void issue_chunk(am_stream *s, size_t m)
+typedef struct chunk_issue {
+    am_stream *s;
+    size_t m; /* samples */
+} chunk_issue;
+
+static void issue_chunk(void *arg)
 {
+    am_stream *s = ((const chunk_issue *)arg)->s;
+    const size_t m = ((const chunk_issue *)arg)->m;
     am_ctx *ctx = s->problem.ctx;
     const am_stream_slots *slot = &s->slot;
     take(s, m);
@@ -381,10 +388,7 @@ void am_stream_sweep(void *state)
             am_samples_next(s->problem.train, landing(s, m), now, m);
         }
         const uint64_t key = (uint64_t)(m < s->chunk) | (uint64_t)s->keeping << 1;
-        if (am_sweep_begin(ctx, key)) {
-            issue_chunk(s, m);
-            am_sweep_end(ctx, key);
-        }
+        am_sweep(ctx, key, issue_chunk, &(chunk_issue){s, m});
         if (ahead && i + 1 < n_chunks) am_samples_ahead(s->problem.train, ahead, m_ahead);
     }
     measure_change(s);

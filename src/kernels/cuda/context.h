@@ -120,7 +120,11 @@ typedef struct am_cuda {
     int capturing;
     am_recording recording[am_cuda_max_recordings], *current;
     uint64_t clock;
-    am_op_stat before[AM_N_OPS];
+    struct { /* what was counted before the sweep under way */
+        am_op_stat stat[AM_N_OPS];
+        am_product_stat product[AM_MAX_PRODUCT_STATS];
+        size_t n_products;
+    } before;
     am_sites *sites;
     /* lanes, opened when first asked for */
     struct am_cuda_lane *lane; /* am_cuda_n_lanes, or NULL */
@@ -238,7 +242,7 @@ void am_cuda_close_lanes(am_cuda *cu);
 
 /* record.cu */
 int am_cuda_sweep_begin(am_ctx *ctx, uint64_t key);
-void am_cuda_sweep_end(am_ctx *ctx, uint64_t key);
+int am_cuda_sweep_end(am_ctx *ctx, uint64_t key);
 void am_cuda_branch(am_ctx *ctx, am_slot condition, void (*body)(am_ctx *ctx, void *arg), void *arg);
 /** A condition of the graph being recorded, 0 unless a kernel sets it (am_set_condition). */
 cudaGraphConditionalHandle am_cuda_condition(am_cuda *cu);

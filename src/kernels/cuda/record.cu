@@ -166,56 +166,29 @@ static void count_replay(am_ctx *ctx, const am_recording *r)
     }
 }
 
-int am_cuda_sweep_begin(am_ctx *ctx, uint64_t key)
+/* ------------------------------------------------------------------ sweeps that cannot be recorded */
+
+static void remember_counts(am_cuda *cu)
 {
-    am_cuda *cu = am_cuda_enter(ctx, "sweep");
-    cu->sites->turn = 0;
-    if (cu->launch != AM_LAUNCH_GRAPH) return 1;
-    am_recording *r = cu->current = recording_of(cu, key);
-    r->used = cu->clock;
-    if (r->state == AM_RECORDING_READY) {
-        if (AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->track[0].stream))) count_replay(ctx, r);
-        return 0;
-    }
-    memcpy(cu->before, ctx->stat, sizeof cu->before);
-    if (r->state == AM_RECORDING_WARM)
-        cu->capturing =
-            AM_CUDA(cu, cudaStreamBeginCapture(cu->track[0].stream, cudaStreamCaptureModeRelaxed));
-    return ctx->status.code == ALTMIN_OK;
+    const am_ctx *ctx = cu->ctx;
+    memcpy(cu->before.stat, ctx->stat, sizeof ctx->stat);
+    memcpy(cu->before.product, ctx->product, sizeof ctx->product);
+    cu->before.n_products = ctx->n_products;
 }
 
-static int finish_recording(am_cuda *cu, am_recording *r)
+static void restore_counts(am_cuda *cu)
 {
-    cudaGraph_t graph = NULL;
-    cu->capturing = 0;
-    if (!AM_CUDA(cu, cudaStreamEndCapture(cu->track[0].stream, &graph))) return 0;
-    const int ok = AM_CUDA(cu, cudaGraphInstantiate(&r->exec, graph, 0));
-    (void)AM_CUDA_QUIET(cudaGraphDestroy(graph));
-    return ok && AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->track[0].stream));
+    am_ctx *ctx = cu->ctx;
+    memcpy(ctx->stat, cu->before.stat, sizeof ctx->stat);
+    memcpy(ctx->product, cu->before.product, sizeof ctx->product);
+    ctx->n_products = cu->before.n_products;
 }
 
-void am_cuda_sweep_end(am_ctx *ctx, uint64_t key)
+/* End every capture that is open; what was recorded is nobody's. */
+static void end_captures(am_cuda *cu)
 {
-    (void)key;
-    am_cuda *cu = am_cuda_enter(ctx, "sweep");
-    am_recording *r = cu->current;
-    cu->current = NULL;
-    if (!r || r->state == AM_RECORDING_READY) return;
-    for (int i = 0; i < AM_N_OPS; i++) {
-        r->work[i].n_calls = ctx->stat[i].n_calls - cu->before[i].n_calls;
-        r->work[i].flops = ctx->stat[i].flops - cu->before[i].flops;
-        r->work[i].n_bytes = ctx->stat[i].n_bytes - cu->before[i].n_bytes;
-    }
-    if (!cu->capturing)
-        r->state = AM_RECORDING_WARM;
-    else if (finish_recording(cu, r))
-        r->state = AM_RECORDING_READY;
-}
-
-void am_cuda_forget(am_cuda *cu)
-{
-    cudaGraph_t graph = NULL;
-    for (int depth = am_cuda_max_depth; depth >= 0 && cu->capturing; depth--) {
+    for (int depth = am_cuda_max_depth; depth >= 0; depth--) {
+        cudaGraph_t graph = NULL;
         cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
         cudaStream_t stream = cu->track[depth].stream;
         const int open = stream && AM_CUDA_QUIET(cudaStreamIsCapturing(stream, &status)) == cudaSuccess &&
@@ -225,5 +198,78 @@ void am_cuda_forget(am_cuda *cu)
             (void)AM_CUDA_QUIET(cudaGraphDestroy(graph));
     }
     cu->capturing = 0;
+}
+
+/* Go on op by op for the rest of the run, when what failed is recording or launching a graph (nothing of the sweep has
+ * run then): 1 and the reason in ctx->detail. 0 when the error is altmin's own and stays. An op that cannot run at all
+ * fails again when it is issued again. */
+static int do_without(am_cuda *cu)
+{
+    am_ctx *ctx = cu->ctx;
+    end_captures(cu);
+    if (ctx->status.code != ALTMIN_ERR_BACKEND && ctx->status.code != ALTMIN_ERR_MEMORY) return 0;
+    (void)AM_CUDA_QUIET(cudaGetLastError()); /* told: not to be found again by the next launch */
+    const size_t n = strlen(ctx->detail);
+    snprintf(ctx->detail + n, sizeof ctx->detail - n, "; op by op, since recording failed: %s",
+             ctx->status.message);
+    memset(&ctx->status, 0, sizeof ctx->status);
+    restore_counts(cu);
+    cu->launch = AM_LAUNCH_STREAM;
+    cu->queue.n = 0;
+    cu->sites->turn = 0;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------ sweeps */
+
+int am_cuda_sweep_begin(am_ctx *ctx, uint64_t key)
+{
+    am_cuda *cu = am_cuda_enter(ctx, "sweep");
+    cu->sites->turn = 0;
+    if (cu->launch != AM_LAUNCH_GRAPH) return 1;
+    am_recording *r = cu->current = recording_of(cu, key);
+    r->used = cu->clock;
+    remember_counts(cu);
+    if (r->state == AM_RECORDING_READY) {
+        if (!AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->track[0].stream))) return do_without(cu);
+        count_replay(ctx, r);
+        return 0;
+    }
+    if (r->state == AM_RECORDING_NEW) return 1;
+    cu->capturing = AM_CUDA(cu, cudaStreamBeginCapture(cu->track[0].stream, cudaStreamCaptureModeRelaxed));
+    return cu->capturing || do_without(cu);
+}
+
+static int finish_recording(am_cuda *cu, am_recording *r)
+{
+    cudaGraph_t graph = NULL;
+    if (cu->ctx->status.code != ALTMIN_OK) return 0;
+    cu->capturing = 0;
+    if (!AM_CUDA(cu, cudaStreamEndCapture(cu->track[0].stream, &graph))) return 0;
+    const int ok = AM_CUDA(cu, cudaGraphInstantiate(&r->exec, graph, 0));
+    (void)AM_CUDA_QUIET(cudaGraphDestroy(graph));
+    return ok && AM_CUDA(cu, cudaGraphLaunch(r->exec, cu->track[0].stream));
+}
+
+int am_cuda_sweep_end(am_ctx *ctx, uint64_t key)
+{
+    (void)key;
+    am_cuda *cu = am_cuda_enter(ctx, "sweep");
+    if (cu->launch != AM_LAUNCH_GRAPH) return 0;
+    am_recording *r = cu->current;
+    const int recorded = cu->capturing;
+    if (recorded && !finish_recording(cu, r)) return do_without(cu);
+    for (int i = 0; i < AM_N_OPS; i++) {
+        r->work[i].n_calls = ctx->stat[i].n_calls - cu->before.stat[i].n_calls;
+        r->work[i].flops = ctx->stat[i].flops - cu->before.stat[i].flops;
+        r->work[i].n_bytes = ctx->stat[i].n_bytes - cu->before.stat[i].n_bytes;
+    }
+    r->state = recorded ? AM_RECORDING_READY : AM_RECORDING_WARM;
+    return 0;
+}
+
+void am_cuda_forget(am_cuda *cu)
+{
+    end_captures(cu);
     for (am_recording &r : cu->recording) drop(&r);
 }
