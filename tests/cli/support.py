@@ -10,6 +10,7 @@ import unittest
 
 ALTMIN = os.environ["ALTMIN"]  # the command under test, set by CTest
 DIGITS = ["--data", "digits"]
+WINE = pathlib.Path(__file__).parent.parent / "data/csv/winequality-red-320.csv"  # 11 features and the quality
 
 
 def run(*args, stdin=None, cwd=None, env=None, timeout=120, text=True):

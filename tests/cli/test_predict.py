@@ -28,13 +28,17 @@ class Predict(Case):
 
     def test_forward_pass_from_the_file(self):
         """What the README says about the file is enough to compute with it."""
-        t = Tensors(self.model)
+        self.compare_forward(self.model)
+        for width in "12", "64":  # with an input map and without
+            self.compare_forward(self.train("--sweeps", "20", "--arch", "resnet", "--method", "adam", "--hidden", f"2x{width}"))
+
+    def compare_forward(self, model):
+        t = Tensors(model)
         rows = [[(7 * i + 3 * j) % 17 for j in range(64)] for i in range(20)]
         (self.dir / "x.csv").write_text("\n".join(",".join(map(str, r)) for r in rows) + "\n")
         proba = [list(map(float, line.split(",")))
-                 for line in self.ok("predict", self.model, "--data", "x.csv", "--proba").splitlines()]
-        matrices = [name for name, (shape, _) in t.tensor.items() if len(shape) == 2]
-        self.assertEqual(len(matrices), 3)
+                 for line in self.ok("predict", model, "--data", "x.csv", "--proba").splitlines()]
+        self.assertGreater(max(abs(p - q) for p, q in zip(proba[0], proba[1], strict=True)), 0.01)
         for x, expected in zip(rows, proba, strict=True):
             for got, want in zip(self.forward(t, x), expected, strict=True):
                 self.assertAlmostEqual(got, want, places=4)
@@ -43,11 +47,16 @@ class Predict(Case):
         _, shift = t.tensor["scaler.shift"]
         _, factor = t.tensor["scaler.factor"]
         a = [(v - s) * f for v, s, f in zip(x, shift, factor, strict=True)]
-        for l in range(1, 4):
+        n_layers = sum(name.endswith(".weight") for name in t.tensor)
+        for l in range(1, n_layers + 1):
             (n_out, n_in), w = t.tensor[f"layer.{l}.weight"]
             _, b = t.tensor[f"layer.{l}.bias"]
             z = [sum(w[i * n_in + j] * a[j] for j in range(n_in)) + b[i] for i in range(n_out)]
-            a = [max(v, 0) for v in z] if l < 3 else z
+            if l == n_layers or (t.meta["arch"] == "resnet" and n_in != n_out):
+                a = z
+            else:
+                h = [max(v, 0) for v in z]
+                a = [u + v for u, v in zip(a, h, strict=True)] if t.meta["arch"] == "resnet" else h
         e = [math.exp(v - max(a)) for v in a]
         return [v / sum(e) for v in e]
 

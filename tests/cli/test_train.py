@@ -9,7 +9,7 @@ import re
 import subprocess
 import unittest
 
-from support import ALTMIN, Case, DIGITS, Tensors, run
+from support import ALTMIN, Case, DIGITS, Tensors, WINE, run
 
 ROW = re.compile(r"^ *(\d+) +([\d.]+)s +\S+ +\S+ +[\d.]+ +[\d.]+", re.M)
 
@@ -162,6 +162,57 @@ class Log(Case):
     def test_log_and_model_must_differ(self):
         self.refused(2, "train", "-o", "x", "--log", "x", says=["--log and --output"])
         self.refused(1, "train", "--log", "no/such/folder/x", says=["no/such/folder"])
+
+
+class Residual(Case):
+    """Residual networks: trained, stored, shown and used as plain ones are."""
+
+    def test_digits(self):
+        """64 features, blocks of 64: no input map; blocks of 48: one layer more."""
+        for width, layers in (64, 4), (48, 5):
+            text = self.ok("train", *DIGITS, "--arch", "resnet", "--method", "adam", "--hidden", f"3x{width}", "--sweeps",
+                           "25", "--batch", "50", "-o", "m")
+            shown = "-".join(map(str, [64] + [width] * (layers - 1) + [10]))
+            self.assertIn(f"\nnetwork   resnet {shown}, relu", text)
+            accuracy = float(re.search(r"(?m)^test +accuracy ([\d.]+)", text).group(1))
+            self.assertGreater(accuracy, 0.85)
+            evaluated = self.ok("eval", "m", *DIGITS)
+            self.assertIn(f"(resnet {shown})", evaluated)
+            self.assertAlmostEqual(float(re.search(r"accuracy +([\d.]+)", evaluated).group(1)), accuracy, places=4)
+            self.assertIn(f"resnet {shown}", self.ok("info", "m"))
+            info = json.loads(self.ok("info", "m", "--json"))
+            self.assertEqual((info["architecture"], len(info["widths"])), ("resnet", layers + 1))
+            proba = [list(map(float, line.split(","))) for line in self.ok("predict", "m", *DIGITS, "--proba").splitlines()]
+            labels = [int(line) for line in self.ok("predict", "m", *DIGITS).splitlines()]
+            self.assertEqual(labels, [p.index(max(p)) for p in proba])
+
+    def test_wine(self):
+        """Values, also with as many as 32 blocks."""
+        rows = [line.split(",") for line in WINE.read_text().splitlines()]
+        for blocks in 2, 32:
+            text = self.ok("train", "--data", WINE, "--task", "regression", "--arch", "resnet", "--method", "adam", "--hidden",
+                           f"{blocks}x16", "--batch", "32", "--sweeps", "150", "--valid", "0.2", "-o", "m")
+            self.assertIn("network   resnet 11-16-16", text)
+            self.assertGreater(float(re.search(r"(?m)^valid +R2 (\S+),", text).group(1)), 0.1)
+            result = json.loads(self.ok("eval", "m", "--data", WINE, "--json"))
+            self.assertGreater(result["r2"], 0.4)
+            got = [float(v) for v in self.ok("predict", "m", "--data", WINE, "--label", "-1").splitlines()]
+            error = sum((g - float(r[-1])) ** 2 for g, r in zip(got, rows, strict=True)) / len(rows)
+            self.assertAlmostEqual(error, result["mse"], delta=1e-4 * error)
+
+    def test_settings_of_a_model_train_it_again(self):
+        model = self.train("--arch", "resnet", "--method", "adam", "--hidden", "2x8", "--sweeps", "2")
+        (self.dir / "again.json").write_text(self.ok("info", model, "--settings"))
+        self.ok("train", "--quiet", "--config", "again.json", "-o", "again")
+        self.assertEqual(model.read_bytes(), (self.dir / "again").read_bytes())
+
+    def test_refusals(self):
+        resnet = ["train", "--arch", "resnet", "--method", "adam"]
+        self.refused(2, *resnet, "--hidden", "50,40", says=["40 after 50", "2x50"])
+        self.refused(2, *resnet, "--hidden", "none", says=["at least one residual block", "--arch mlp"])
+        self.refused(2, *resnet, "--hidden", "256x50", says=["256 residual blocks", "64 features", "width 50"])
+        self.refused(2, *resnet, "--hidden", "3x", says=["'3x'", "16x50"])
+        self.refused(2, "train", "--arch", "resnet", "--method", "mdlam", says=["mdlam trains plain networks", "sgd, adam"])
 
 
 class Csv(Case):

@@ -14,7 +14,7 @@
 
 #include "emulator.h"
 #include "host/data/data.h"
-#include "host/train/settings.h"
+#include "host/methods/registry.h"
 
 enum { max_sweeps = 24 };
 
@@ -118,15 +118,20 @@ static void every_method_agrees(void **state)
 {
     (void)state;
     altmin_data *data = some_digits(9);
-    const char *const *method = am_setting_choices(am_setting_find("method"));
     const size_t graphs = am_emulator_graph_launches();
     static const char *const variants[][4] = {
         {"activation", "tanh", "seed", "4"},      {"step", "exact", "mu", "1"},
         {"form", "sample", "step", "cauchy"},     {"accel", "none", "step", "backtracking"},
         {"loss", "squared", "activation", "elu"},
     };
-    for (; *method; method++)
-        run_method(data, *method, (const char *const[]){"activation", "relu", "seed", "3"});
+    for (int i = 0; am_method_names()[i]; i++) {
+        const unsigned archs = am_method_at(i)->archs;
+        assert_true(archs != 0);
+        if (archs & AM_TRAINS(AM_ARCH_MLP))
+            run_method(data, am_method_names()[i], (const char *const[]){"activation", "relu", "seed", "3"});
+        if (archs & AM_TRAINS(AM_ARCH_RESNET))
+            run_method(data, am_method_names()[i], (const char *const[]){"arch", "resnet", "hidden", "3x12"});
+    }
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) run_method(data, "mdlam", variants[i]);
     assert_true(am_emulator_graph_launches() > graphs);
     altmin_data_free(data);

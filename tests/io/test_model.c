@@ -171,9 +171,11 @@ static altmin_model *parse_model(bytes file)
     return m;
 }
 
-static void round_trip(size_t n_layers, const size_t *width, size_t n_classes, const char *settings)
+static void round_trip_of(const char *arch, size_t n_layers, const size_t *width, size_t n_classes,
+                          const char *settings)
 {
     altmin_model *m = make_model(n_layers, width, n_classes);
+    strcpy(m->arch, arch);
     if (settings) m->settings_json = strdup(settings);
     bytes first = write_model(m);
     altmin_model *read = parse_model(first);
@@ -188,9 +190,16 @@ static void round_trip(size_t n_layers, const size_t *width, size_t n_classes, c
     free(second.p);
 }
 
+static void round_trip(size_t n_layers, const size_t *width, size_t n_classes, const char *settings)
+{
+    round_trip_of("mlp", n_layers, width, n_classes, settings);
+}
+
 static void test_round_trips(void **state)
 {
     (void)state;
+    round_trip_of("resnet", 2, (const size_t[]){4, 4, 2}, 2, NULL);
+    round_trip_of("resnet", 5, (const size_t[]){5, 3, 3, 3, 3, 1}, 0, "{}");
     round_trip(1, (const size_t[]){1, 1}, 0, NULL);
     round_trip(1, (const size_t[]){7, 3}, 3, "{}");
     round_trip(2, (const size_t[]){784, 30, 10}, 10, "{\"data\":\"\\u00e9 \\\"x\\\"\"}");
@@ -306,6 +315,38 @@ static void test_write_errors(void **state)
     assert_non_null(strstr(st.message, "swish"));
     assert_int_not_equal(access("/tmp/altmin-never-written", F_OK), 0);
     altmin_model_free(m);
+}
+
+/* Residual networks are rows of blocks: other widths are neither written nor read, and the sentence says where. */
+static void test_residual_widths(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n_layers, width[6];
+        const char *why;
+    } bad[] = {
+        {1, {4, 2}, "layer 1"},             /* no block */
+        {2, {3, 4, 2}, "layer 2"},          /* an input map alone */
+        {3, {4, 4, 3, 2}, "layer 2"},       /* a block and a layer that is none */
+        {4, {5, 4, 4, 3, 2}, "layer 3"},    /* the same behind an input map */
+        {5, {4, 4, 4, 3, 4, 2}, "layer 3"}, /* narrower in the middle */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        altmin_model *m = make_model(bad[i].n_layers, bad[i].width, 2), *read = NULL;
+        altmin_status st = {0};
+        bytes file = write_model(m), edited = edit_header(file, "\"arch\":\"mlp\"", "\"arch\":\"resnet\"");
+        assert_int_equal(am_model_parse(&read, edited.p, edited.n, "m", &st), ALTMIN_ERR_FORMAT);
+        assert_non_null(strstr(st.message, bad[i].why));
+        assert_null(read);
+        strcpy(m->arch, "resnet");
+        am_status_clear(&st);
+        assert_int_equal(altmin_model_save(m, "/tmp/altmin-never-written", &st), ALTMIN_ERR_FORMAT);
+        assert_non_null(strstr(st.message, bad[i].why));
+        assert_int_not_equal(access("/tmp/altmin-never-written", F_OK), 0);
+        altmin_model_free(m);
+        free(file.p);
+        free(edited.p);
+    }
 }
 
 /* The forward pass in double, as a reader of the file would write it. */
@@ -724,6 +765,7 @@ int main(void)
         cmocka_unit_test(test_layout),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_write_errors),
+        cmocka_unit_test(test_residual_widths),
         cmocka_unit_test(test_golden),
         cmocka_unit_test(test_impossible_models),
         cmocka_unit_test(test_class_names),

@@ -130,6 +130,8 @@ static void test_print_and_set_agree(void **state)
         {"hidden", "1", "1"},
         {"hidden", "10, 20 ,30", "10,20,30"},
         {"hidden", "2147483648", "2147483648"},
+        {"hidden", "16x50", "50,50,50,50,50,50,50,50,50,50,50,50,50,50,50,50"},
+        {"hidden", "784, 3x100 ,1x7", "784,100,100,100,7"},
         {"hidden", "none", "none"},
         {"hidden", "", "none"},
         {"seed", "9007199254740991", "9007199254740991"},
@@ -176,6 +178,8 @@ static void test_choices_match_enums(void **state)
         {"preset", "best", AM_PRESET_BEST},
         {"guard", "no", 0},
         {"guard", "yes", 1},
+        {"arch", "mlp", AM_ARCH_MLP},
+        {"arch", "resnet", AM_ARCH_RESNET},
         {"form", "auto", AM_FORM_AUTO},
         {"form", "normal", AM_FORM_NORMAL},
         {"form", "sample", AM_FORM_SAMPLE},
@@ -229,6 +233,15 @@ static void test_malformed_values(void **state)
                                              "1.5",
                                              "2147483649",
                                              "10 20",
+                                             "x",
+                                             "x5",
+                                             "5x",
+                                             "0x5",
+                                             "5x0",
+                                             "2x2x2",
+                                             "2 x 5",
+                                             "-1x5",
+                                             "99999999999999999999x5",
                                              "99999999999999999999"};
     for (size_t i = 0; i < sizeof not_reals / sizeof not_reals[0]; i++) refuse(s, "mu", not_reals[i]);
     for (size_t i = 0; i < sizeof not_counts / sizeof not_counts[0]; i++) {
@@ -257,6 +270,14 @@ static void test_too_many_layers(void **state)
     altmin_status st = {0};
     assert_int_equal(altmin_settings_set(s, "hidden", text, &st), ALTMIN_ERR_USAGE);
     assert_contains(st.message, "256");
+    accept(s, "hidden", "256x7");
+    assert_int_equal(s->hidden.n, AM_MAX_HIDDEN);
+    static const char *const longer[] = {"257x7", "7,256x7", "256x7,7", "18446744073709551615x7"};
+    for (size_t i = 0; i < sizeof longer / sizeof *longer; i++) {
+        assert_int_equal(altmin_settings_set(s, "hidden", longer[i], &st), ALTMIN_ERR_USAGE);
+        assert_contains(st.message, "more than 256");
+        assert_int_equal(s->hidden.n, AM_MAX_HIDDEN);
+    }
     altmin_settings_free(s);
 }
 
@@ -400,6 +421,10 @@ static void test_json_accepted(void **state)
         apply(s, " {\n\"hidden\": \"7,8\", \"sweeps\": 1e3, \"rho\": 2, \"label\": \"y\"}\n", &st), 0);
     assert_int_equal(s->hidden.n, 2);
     assert_true(s->sweeps == 1000.0);
+    assert_int_equal(apply(s, "{\"hidden\": \"3x8,9\"}", &st), 0);
+    assert_int_equal(s->hidden.n, 4);
+    assert_int_equal(s->hidden.width[2], 8);
+    assert_int_equal(s->hidden.width[3], 9);
     assert_string_equal(s->label, "y");
     assert_int_equal(apply(s, "{\"hidden\": [], \"label\": null}", &st), 0);
     assert_int_equal(s->hidden.n, 0);

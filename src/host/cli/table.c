@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "host/train/net.h"
+
 #define MIB           (1024.0 * 1024.0)
 #define LONG_UPLOAD_S 0.5 /* shorter ones are not worth a line */
 #define REFRESH_S     0.1 /* between two states of the progress line */
@@ -128,7 +130,8 @@ static void print_header(am_table *t, const am_run_info *info)
     print_data(out, info);
     am_print_widths(widths, sizeof widths, info->width, info->n_layers);
     am_print_count(n, sizeof n, info->n_parameters);
-    fprintf(out, "network   %s, %s, %s, %s parameters\n", widths, info->activation, info->loss, n);
+    fprintf(out, "network   %s %s, %s, %s, %s parameters\n", am_arch_name((am_arch)info->settings->arch),
+            widths, info->activation, info->loss, n);
     print_method(out, info);
     fprintf(out, "backend   %s (%s)\n", info->backend, info->backend_detail);
     print_plan(out, info);
