@@ -255,6 +255,17 @@ static const map_line map_lines[] = {
     /* u+ = .5 (4) + 1 + .5 (2) = 4, w+ = 2 - .25 (4) = 1. */
     {AM_MAP_DISPLACE, 0, {5, 1}, 2, {0.5f}, {1}, {0}, 0},
     {AM_MAP_STREAM_STEP, 0, {2, 4, 1}, 0, {0.5f, 0.25f, 2}, {6, 2.5f}, {0}, 0},
+    {AM_MAP_SUM_ABS, 0, {-3}, 0, {0}, {0}, {3}, 0},
+    /* inside: .5 (3); beyond the box: -1; inactive: 0. */
+    {AM_MAP_BOX_DISPLACE, AM_ACT_RELU, {3, 0.1f}, 0, {0.5f, 2}, {1.5}, {0}, 0},
+    {AM_MAP_BOX_DISPLACE, AM_ACT_RELU, {-3, 0.1f}, 0, {0.5f, 1}, {-1}, {0}, 0},
+    {AM_MAP_BOX_DISPLACE, AM_ACT_RELU, {3, 0}, 0, {0.5f, 2}, {0}, {0}, 0},
+    /* reluprox(1 + 2, 1, 1) = 2; reluprox(0 - 1, -1, 1) = -1; reluprox(4, -1, 1) = 1.5. */
+    {AM_MAP_RELUPROX_DISPLACE, 0, {2, 1}, 0, {1}, {1}, {0}, 0},
+    {AM_MAP_RELUPROX_DISPLACE, 0, {-1, -1}, 0, {1}, {0}, {0}, 0},
+    {AM_MAP_RELUPROX_DISPLACE, 0, {4, -1}, 0, {1}, {2.5}, {0}, 0},
+    {AM_MAP_SKIP_DISPLACE, 0, {2, 1}, 0, {1}, {1, 1}, {0}, 0},
+    {AM_MAP_SKIP_DISPLACE, 0, {-1, -1}, 0, {1}, {0, -1}, {0}, 0},
     {AM_MAP_MOMENTUM, 0, {1, 2, 4}, 0, {0.25f, 0.5f, 0.5f}, {1, 4}, {0}, 0},
     /* g' = 1 + .5 (2) = 2; m+ = .5 (4) + .5 (2) = 3; v+ = .75 (0) + .25 (4) = 1; w+ = 2 - .5 (3)/(1 (2) + 1)
        = 1.5. */

@@ -1,5 +1,6 @@
 /* The BCD sweep: output pair, order and objective; see bcd.h. Other blocks: splitting.h. */
 #include "host/methods/bcd.h"
+#include "host/methods/streamed.h"
 
 #include <stdlib.h>
 
@@ -191,6 +192,7 @@ const am_method am_method_bcd = {
     .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "block coordinate descent, three-splitting, exact blocks (Zeng, Lau, Lin, Yao 2019)",
     .preset = {paper, paper, best},
+    .stream = &am_method_bcd_stream,
     .check = bcd_check,
     .prepare = bcd_prepare,
     .start = bcd_start,

@@ -1,5 +1,6 @@
 /* The dlADMM sweep: output block, multiplier, order and schedules; see dladmm.h. Other blocks: splitting.h. */
 #include "host/methods/dladmm.h"
+#include "host/methods/streamed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -275,6 +276,7 @@ const am_method am_method_dladmm = {
     .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "deep learning ADMM, backward and forward, multiplier at the output (Wang, Yu, Chen, Zhao 2019)",
     .preset = {paper, paper, best},
+    .stream = &am_method_dladmm_stream,
     .check = dladmm_check,
     .prepare = dladmm_prepare,
     .start = dladmm_start,

@@ -127,6 +127,7 @@ const am_method am_method_fcam = {
     .gathers = 1,
     .title = "forward-consistent chunked proximal alternating minimisation (ours)",
     .preset = {preset, preset, preset},
+    .stream = &am_method_fcam,
     .check = fcam_check,
     .prepare = fcam_prepare,
     .start = fcam_start,

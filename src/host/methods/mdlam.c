@@ -2,6 +2,7 @@
 #include "host/methods/mdlam.h"
 
 #include "host/methods/relaxed.h"
+#include "host/methods/streamed.h"
 
 #include <stdlib.h>
 
@@ -27,15 +28,15 @@ static altmin_error mdlam_prepare(void **state, const am_problem *problem, am_pl
 static const char *const paper[] = {"init",         "paper",     "init-scale", "0.1",        "step",
                                     "backtracking", "eps-start", "100",        "eps-factor", "0.5",
                                     "eps-floor",    "1e-3",      NULL};
-/* Restarts of eps let units move again that the floor holds; re-lift brings z and a back to the forward path.
- */
-static const char *const best[] = {"eps-restart", "20", "relift", "20", NULL};
-
 const am_method am_method_mdlam = {
     .name = "mdlam",
     .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "monotone alternating minimisation under inequality constraints (Wang, Li, Zhao 2022)",
-    .preset = {NULL, paper, best},
+    .preset = {NULL, paper, am_relaxed_best},
+    .preset_for =
+        {[AM_DATA_FEW] = {[AM_PRESET_BEST] = am_relaxed_few},
+         [AM_DATA_VALUES] = {[AM_PRESET_DEFAULT] = am_relaxed_values, [AM_PRESET_BEST] = am_relaxed_values}},
+    .stream = &am_method_mdlam_stream,
     .check = mdlam_check,
     .prepare = mdlam_prepare,
     .start = am_relaxed_start,

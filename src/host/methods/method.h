@@ -35,7 +35,16 @@ typedef struct am_problem {
 
 #define AM_TRAINS(arch) (1u << (arch))
 
-typedef struct am_method {
+/** Training data, as far as settings that suit them differ. */
+typedef enum am_data_kind {
+    AM_DATA_CLASSES, /* classes, at least as many samples as features */
+    AM_DATA_FEW,     /* classes, fewer samples than features */
+    AM_DATA_VALUES,  /* regression */
+    AM_N_DATA_KINDS
+} am_data_kind;
+
+typedef struct am_method am_method;
+struct am_method {
     const char *name;
     const char *title; /* one line for help */
     unsigned archs; /* AM_TRAINS of each architecture it trains; others are refused before check is asked */
@@ -43,6 +52,9 @@ typedef struct am_method {
     /** Values of settings that were not given, as NULL-terminated name, value pairs by am_preset; NULL: the
      * table's own. */
     const char *const *preset[AM_N_PRESETS];
+    /** More of the same for data of a kind; where both name a setting these count. */
+    const char *const *preset_for[AM_N_DATA_KINDS][AM_N_PRESETS];
+    const am_method *stream; /* the same method over the stream shell (--stream yes); NULL: there is none */
     int gathers; /* 1: draws its chunks by am_samples_next and am_samples_gather, so the data may lie anywhere */
     /** Refuse, with a sentence, settings or networks whose theory the method does not cover. */
     altmin_error (*check)(const altmin_settings *settings, const am_net *net, altmin_status *st);
@@ -67,5 +79,5 @@ typedef struct am_method {
     /** "normal" or "sample": the weight step's form of layer l. */
     const char *(*form)(const void *state, size_t l);
     void (*release)(void *state);
-} am_method;
+};
 #endif

@@ -1,5 +1,6 @@
 /* Residual ADMM as a method: storage, start, windows, measures; see radmm.h. Blocks: radmm_blocks.c, orders: radmm_order.c. */
 #include "host/methods/radmm.h"
+#include "host/methods/streamed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ static void plan_layer(am_radmm *m, size_t l, am_plan *plan)
     const size_t *width = m->problem.net->width;
     am_radmm_layer *layer = &m->layer[l];
     const int hidden = l < m->n_layers, has_z = layer->kind != AM_LAYER_INPUT;
+    const int has_p = m->split == 3 || layer->kind != AM_LAYER_BLOCK;
     for (int i = 0; i < (m->order == AM_ORDER_JACOBI ? 2 : 1); i++) {
         am_plan_mat(plan, "W", &layer->w[i], width[l], width[l - 1]);
         am_plan_mat(plan, "vectors", &layer->b[i], width[l], 1);
@@ -23,9 +25,8 @@ static void plan_layer(am_radmm *m, size_t l, am_plan *plan)
         if (hidden) am_plan_mat(plan, "vectors", &layer->s_a[i], width[l], 1);
         if (has_z) am_plan_mat(plan, "z", &layer->z[i], width[l], m->n);
         if (has_z) am_plan_mat(plan, "vectors", &layer->s_z[i], width[l], 1);
+        if (has_p) am_plan_mat(plan, "p = W a", &layer->p[i], width[l], m->n);
     }
-    if (m->split == 3 || layer->kind != AM_LAYER_BLOCK)
-        am_plan_mat(plan, "p = W a", &layer->p, width[l], m->n);
 }
 
 /* Layers first..last as a network of their own: what the scratch of their weight steps is planned from. */
@@ -227,7 +228,7 @@ static altmin_error radmm_start(void *state, float *const *w, float *const *b, a
     m->first = m->problem.train->x;
     for (size_t l = 1; l <= m->n_layers; l++) {
         am_radmm_layer *layer = &m->layer[l];
-        am_mat *const pair[] = {layer->w, layer->b, layer->z, layer->a, layer->s_z, layer->s_a};
+        am_mat *const pair[] = {layer->w, layer->b, layer->z, layer->a, layer->s_z, layer->s_a, layer->p};
         for (size_t i = 0; i < sizeof pair / sizeof *pair && m->order != AM_ORDER_JACOBI; i++)
             pair[i][1] = pair[i][0];
         am_upload(ctx, layer->w[0], w[l]);
@@ -368,6 +369,7 @@ const am_method am_method_radmm = {
     .archs = AM_TRAINS(AM_ARCH_RESNET),
     .title = "ADMM for residual networks, serial and parallel over blocks (Xu, Li, Xing 2023/2025)",
     .preset = {paper, paper, paper},
+    .stream = &am_method_radmm_stream,
     .check = radmm_check,
     .prepare = radmm_prepare,
     .start = radmm_start,

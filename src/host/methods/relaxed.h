@@ -32,6 +32,9 @@ am_mat am_relaxed_weight(const void *state, size_t l);
 am_mat am_relaxed_bias(const void *state, size_t l);
 const char *am_relaxed_form(const void *state, size_t l);
 
+/** Presets of the family, chosen on samples held out of the training data (bench/methods/search.py); how is said there. */
+extern const char *const am_relaxed_best[], *const am_relaxed_few[], *const am_relaxed_values[];
+
 /* ---- for tests: one sweep taken apart. The order is begin, then W b z a for l = 1..L (no a at L), then end. */
 void am_relaxed_sweep_begin(am_relaxed *m);
 void am_relaxed_block(am_relaxed *m, size_t l, am_block block);

@@ -163,3 +163,18 @@ altmin_error am_relaxed_start(void *state, float *const *w, float *const *b, alt
     }
     return am_ctx_status(ctx, st);
 }
+
+/* ---------------------------------------------------------------------------------------------- presets */
+
+/* Chosen by held-out accuracy, as bench/results/2026-11-22-methods says. What matters is mu against rho x samples x mean square
+ * of the inputs: at 1/100 or so exact weight blocks no longer fit noise. Restarts of eps let units move again that the floor
+ * holds; re-lift brings z and a back to the forward path. Both together help, each alone does harm. */
+const char *const am_relaxed_best[] = {"step",   "exact",     "rho", "1e-2",        "mu-per-sample",
+                                       "1e-5",   "eps-start", "1",   "eps-restart", "20",
+                                       "relift", "20",        NULL};
+/* Fewer samples than features: restarts do harm, the ridge may be strong and the relaxation wide. */
+const char *const am_relaxed_few[] = {"step",          "cauchy", "rho",       "3e-4", "mu",        "0.2",
+                                      "mu-per-sample", "0",      "eps-start", "100",  "eps-floor", "0.1",
+                                      "eps-restart",   "0",      "relift",    "0",    NULL};
+/* Squared loss: curvature 1 a sample, against which rho has to count; cross-entropy at confident outputs has next to none. */
+const char *const am_relaxed_values[] = {"rho", "0.1", "mu-per-sample", "3e-3", NULL};

@@ -2,6 +2,7 @@
 #include "host/methods/tiam.h"
 
 #include "host/methods/relaxed.h"
+#include "host/methods/streamed.h"
 
 #include <stdlib.h>
 
@@ -26,13 +27,15 @@ static altmin_error tiam_prepare(void **state, const am_problem *problem, am_pla
     return am_relaxed_prepare(state, problem, rule, plan, st);
 }
 
-static const char *const best[] = {"eps-restart", "20", "relift", "20", NULL};
-
 const am_method am_method_tiam = {
     .name = "tiam",
     .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "triple-inertial alternating minimisation on mDLAM's problem (Yan, Xu, Wang, Peng 2025)",
-    .preset = {NULL, NULL, best},
+    .preset = {NULL, NULL, am_relaxed_best},
+    .preset_for =
+        {[AM_DATA_FEW] = {[AM_PRESET_BEST] = am_relaxed_few},
+         [AM_DATA_VALUES] = {[AM_PRESET_DEFAULT] = am_relaxed_values, [AM_PRESET_BEST] = am_relaxed_values}},
+    .stream = &am_method_tiam_stream,
     .check = tiam_check,
     .prepare = tiam_prepare,
     .start = am_relaxed_start,

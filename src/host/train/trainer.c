@@ -334,14 +334,37 @@ static void describe(altmin_trainer *t, const altmin_data *train, const altmin_d
     if (test) am_data_fingerprint(test, info->test_fingerprint);
 }
 
+static am_data_kind kind_of(const altmin_data *train)
+{
+    if (!train->label) return AM_DATA_VALUES;
+    return train->n_samples < train->n_features ? AM_DATA_FEW : AM_DATA_CLASSES;
+}
+
+static altmin_error choose_method(altmin_trainer *t, altmin_status *st)
+{
+    t->method = am_method_at(t->settings->method);
+    if (!t->settings->stream) return ALTMIN_OK;
+    if (!t->method->stream)
+        return am_fail(st, ALTMIN_ERR_USAGE, "method %s has no stream mode; leave --stream out",
+                       t->method->name);
+    t->method = t->method->stream;
+    return ALTMIN_OK;
+}
+
+static altmin_error apply_presets(altmin_trainer *t, const altmin_data *train, altmin_status *st)
+{
+    const int which = t->settings->preset;
+    if (am_settings_apply_preset(t->settings, t->method->preset[which], st)) return st->code;
+    return am_settings_apply_preset(t->settings, t->method->preset_for[kind_of(train)][which], st);
+}
+
 static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, const altmin_data *train,
                             const altmin_data *test, am_progress progress, altmin_status *st)
 {
     t->settings = am_settings_copy(settings);
     t->plan = am_plan_new();
     if (!t->settings || !t->plan) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a trainer");
-    t->method = am_method_at(t->settings->method);
-    if (am_settings_apply_preset(t->settings, t->method->preset[t->settings->preset], st)) return st->code;
+    if (choose_method(t, st) || apply_presets(t, train, st)) return st->code;
     if (check_sweeps(t, st) || check_data(train, test, st) || resolve_net(t, train, st) ||
         split(t, train, st) || fit_scaler(t, st))
         return st->code;

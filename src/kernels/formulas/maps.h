@@ -56,6 +56,10 @@
     X(DESCEND, descend, 0, 2, 0, 1, 1, 1, 0)                                                                 \
     X(DISPLACE, displace, 0, 2, 1, 1, 1, 0, 0)                                                               \
     X(STREAM_STEP, stream_step, 0, 3, 0, 3, 2, 0, 0)                                                         \
+    X(SUM_ABS, sum_abs, 0, 1, 0, 0, 0, 1, 0)                                                                 \
+    X(BOX_DISPLACE, box_displace, 1, 2, 0, 2, 1, 0, 0)                                                       \
+    X(RELUPROX_DISPLACE, reluprox_displace, 0, 2, 0, 1, 1, 0, 0)                                             \
+    X(SKIP_DISPLACE, skip_displace, 0, 2, 0, 1, 2, 0, 0)                                                     \
     X(BACK, back, 1, 2, 0, 0, 1, 0, 0)                                                                       \
     X(MOMENTUM, momentum, 0, 3, 0, 3, 2, 0, 0)                                                               \
     X(ADAM, adam, 0, 4, 0, 6, 3, 0, 0)                                                                       \

@@ -1,5 +1,8 @@
 /* Settings of the group Stream, methods that go through the samples in chunks: rows of the table in settings_table.c, which
  * says what SETTING is. */
+SETTING(.name = "stream", .type = AM_SET_CHOICE, .offset = FIELD(stream), .fallback = "no",
+        .choices = no_yes_names,
+        .help = "mdlam, tiam, bcd, dladmm, radmm: go through the samples in chunks, lifting each anew (fcam always does)")
 SETTING(.name = "eta", .type = AM_SET_REAL, .offset = FIELD(eta), .fallback = "0", .min = 0, .max = NO_LIMIT,
         .symbol = "eta",
         .help = "how far a weight step goes; 1: the proximal least-squares block itself; 0: chosen by the method")
@@ -40,3 +43,9 @@ SETTING(.name = "whiten", .type = AM_SET_REAL, .offset = FIELD(whiten), .fallbac
 SETTING(.name = "gram-samples", .type = AM_SET_COUNT, .offset = FIELD(gram_samples), .fallback = "5000",
         .min = 0, .max = 2147483647.0, .unit = "samples",
         .help = "samples behind the input's Gram matrix; 0: all")
+SETTING(.name = "boost", .type = AM_SET_REAL, .offset = FIELD(boost), .fallback = "1", .min = 0, .max = 1e6,
+        .help = "with --stream: factor on the step from each layer to the one below it, as blocks shrink displacements on "
+                "their way down; 0: automatic, their measured ratio to the output's")
+SETTING(.name = "box", .type = AM_SET_REAL, .offset = FIELD(box), .fallback = "0.3", .min = 0, .max = NO_LIMIT,
+        .min_open = 1, .symbol = "eps",
+        .help = "mdlam, tiam with --stream: how far an activation may move in a chunk, in units of the layer's mean")
