@@ -134,7 +134,7 @@ class Wine(DataSet):
     def prepare(self, args, folder, held):
         """A fifth of the wines, drawn once, is the test part; for the search a quarter of the others stands in for it."""
         with open(os.path.join(self.folder(args), self.FILE), encoding="utf-8") as file:
-            lines = file.read().replace(";", ",").splitlines(keepends=True)
+            lines = [line.replace(";", ",") + "\n" for line in file.read().splitlines()]
         head, rows = (lines[:1], lines[1:]) if not lines[0][0].isdigit() else ([], lines)
         random.Random(1).shuffle(rows)
         n_test = len(rows) // 5

@@ -244,6 +244,36 @@ static void predictions_agree_with_metrics(void **state)
     altmin_data_free(data);
 }
 
+/* A preset's values for the kind of data win over its general ones, and what was given wins over both. */
+static void presets_go_by_the_data(void **state)
+{
+    (void)state;
+    altmin_data *many = problem_random(8, 40, 3, 1), *few = problem_random(40, 8, 3, 1),
+                *values = problem_random(8, 40, 0, 1);
+    const struct {
+        const altmin_data *data;
+        const char *preset;
+        double rho;
+        size_t relift;
+    } cases[] = {
+        {many, "default", 1e-3, 0},  {many, "best", 1e-2, 20},  {few, "default", 1e-3, 0},
+        {few, "best", 3e-4, 0},      {few, "paper", 1e-3, 0},   {values, "paper", 1e-3, 0},
+        {values, "default", 0.1, 0}, {values, "best", 0.1, 20},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const pairs[] = {"hidden", "5", "eps-floor", "0.5", "preset", cases[i].preset, NULL};
+        altmin_trainer *t = problem_run(cases[i].data, pairs);
+        const altmin_settings *set = t->settings;
+        if (set->rho != cases[i].rho || set->relift != cases[i].relift)
+            fail_msg("case %zu: rho %g, relift %zu", i, set->rho, set->relift);
+        assert_true(set->eps_floor == 0.5);
+        altmin_trainer_free(t);
+    }
+    altmin_data_free(many);
+    altmin_data_free(few);
+    altmin_data_free(values);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +285,7 @@ int main(void)
         cmocka_unit_test(nan_is_caught_and_named),
         cmocka_unit_test(what_cannot_work_is_refused),
         cmocka_unit_test(predictions_agree_with_metrics),
+        cmocka_unit_test(presets_go_by_the_data),
     };
     return cmocka_run_group_tests_name("driver", tests, NULL, NULL);
 }
