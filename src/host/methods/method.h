@@ -43,7 +43,8 @@ typedef enum am_data_kind {
     AM_N_DATA_KINDS
 } am_data_kind;
 
-typedef struct am_method {
+typedef struct am_method am_method;
+struct am_method {
     const char *name;
     const char *title; /* one line for help */
     unsigned archs; /* AM_TRAINS of each architecture it trains; others are refused before check is asked */
@@ -53,6 +54,7 @@ typedef struct am_method {
     const char *const *preset[AM_N_PRESETS];
     /** More of the same for data of a kind; where both name a setting these count. */
     const char *const *preset_for[AM_N_DATA_KINDS][AM_N_PRESETS];
+    const am_method *stream; /* the same method over the stream shell (--stream yes); NULL: there is none */
     int gathers; /* 1: draws its chunks by am_samples_next and am_samples_gather, so the data may lie anywhere */
     /** Refuse, with a sentence, settings or networks whose theory the method does not cover. */
     altmin_error (*check)(const altmin_settings *settings, const am_net *net, altmin_status *st);
@@ -77,5 +79,5 @@ typedef struct am_method {
     /** "normal" or "sample": the weight step's form of layer l. */
     const char *(*form)(const void *state, size_t l);
     void (*release)(void *state);
-} am_method;
+};
 #endif

@@ -2,6 +2,7 @@
 #include "host/methods/tiam.h"
 
 #include "host/methods/relaxed.h"
+#include "host/methods/streamed.h"
 
 #include <stdlib.h>
 
@@ -34,6 +35,7 @@ const am_method am_method_tiam = {
     .preset_for =
         {[AM_DATA_FEW] = {[AM_PRESET_BEST] = am_relaxed_few},
          [AM_DATA_VALUES] = {[AM_PRESET_DEFAULT] = am_relaxed_values, [AM_PRESET_BEST] = am_relaxed_values}},
+    .stream = &am_method_tiam_stream,
     .check = tiam_check,
     .prepare = tiam_prepare,
     .start = am_relaxed_start,

@@ -340,6 +340,17 @@ static am_data_kind kind_of(const altmin_data *train)
     return train->n_samples < train->n_features ? AM_DATA_FEW : AM_DATA_CLASSES;
 }
 
+static altmin_error choose_method(altmin_trainer *t, altmin_status *st)
+{
+    t->method = am_method_at(t->settings->method);
+    if (!t->settings->stream) return ALTMIN_OK;
+    if (!t->method->stream)
+        return am_fail(st, ALTMIN_ERR_USAGE, "method %s has no stream mode; leave --stream out",
+                       t->method->name);
+    t->method = t->method->stream;
+    return ALTMIN_OK;
+}
+
 static altmin_error apply_presets(altmin_trainer *t, const altmin_data *train, altmin_status *st)
 {
     const int which = t->settings->preset;
@@ -353,8 +364,7 @@ static altmin_error prepare(altmin_trainer *t, const altmin_settings *settings, 
     t->settings = am_settings_copy(settings);
     t->plan = am_plan_new();
     if (!t->settings || !t->plan) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for a trainer");
-    t->method = am_method_at(t->settings->method);
-    if (apply_presets(t, train, st)) return st->code;
+    if (choose_method(t, st) || apply_presets(t, train, st)) return st->code;
     if (check_sweeps(t, st) || check_data(train, test, st) || resolve_net(t, train, st) ||
         split(t, train, st) || fit_scaler(t, st))
         return st->code;
