@@ -59,6 +59,7 @@ static altmin_sweep_report make_report(size_t sweep, int evaluated)
         .objective = 1234.5678901234,
         .feasibility = 1e-3,
         .step_norm = INFINITY,
+        .subgradient = 0.75,
         .evaluated = evaluated,
         .train = {.loss = 0.25, .accuracy = 0.875, .mse = 0.5, .r2 = 0.75},
         .valid = {.loss = 0.5, .accuracy = 1, .mse = 2, .r2 = -3},
@@ -76,7 +77,7 @@ static altmin_error write_log(const char *path, size_t n_classes, int with_test,
     assert_non_null(settings);
     am_run_info info = make_info(settings, n_classes);
     if (!with_test) info.test_source = NULL;
-    am_layer_report layers[n_layers] = {{.box_violation = 0.001, .step = {1, 2, 3, 4}},
+    am_layer_report layers[n_layers] = {{.box_violation = 0.001, .residual = 2.5, .step = {1, 2, 3, 4}},
                                         {.box_violation = 0.0005, .step = {5, 6, 7, 8}},
                                         {.box_violation = NAN, .step = {9, 10, 11, 0}}};
     altmin_sweep_report first = make_report(1, 1), second = make_report(2, 0);
@@ -223,6 +224,10 @@ static void test_sweeps_of_a_classifier(void **state)
     assert_int_equal(cJSON_GetArraySize(box), n_layers);
     assert_true(cJSON_GetArrayItem(box, 1)->valuedouble == 0.0005);
     assert_true(cJSON_IsNull(cJSON_GetArrayItem(box, 2)));
+    const cJSON *residual = get(s, "residual");
+    assert_int_equal(cJSON_GetArraySize(residual), n_layers);
+    assert_true(cJSON_GetArrayItem(residual, 0)->valuedouble == 2.5);
+    assert_number(s, "subgradient", 0.75);
     assert_number(line[2], "sweep", 2);
     assert_null_value(line[2], "train_loss"); /* the second sweep was not evaluated */
     assert_null_value(line[2], "valid_accuracy");

@@ -142,6 +142,31 @@ static void noise_is_unresolved(void **state)
     am_monitor_free(falling);
 }
 
+/* |x|^1 by proximal steps, theta = 0: x <- max(x - step, 0) is there after finitely many sweeps and stays. No rate is claimed;
+ * nothing is left to do. */
+static void finite_ends_claim_no_rate(void **state)
+{
+    (void)state;
+    am_monitor *m = am_monitor_new(DBL_EPSILON);
+    double x = 100.0;
+    for (size_t k = 1; k <= 300; k++) {
+        const double next = fmax(x - 1.0, 0.0), d = next - x;
+        x = next;
+        am_monitor_point p = point(k, x, 0.0, d * d);
+        p.gradient = x > 0.0 ? 1.0 : 0.0;
+        assert_true(am_monitor_add(m, &p));
+    }
+    am_monitor_report report;
+    am_monitor_judge(m, 0.0, &report);
+    assert_int_equal(report.rate, AM_RATE_UNRESOLVED);
+    assert_int_equal(report.n_resolved, 100);
+    assert_int_equal(report.j, 1);
+    assert_near(report.c[0], 1.0, 1e-12);
+    assert_near(report.relative_error, 1.0, 1e-12);
+    assert_true(report.sweeps_left == 0.0 && isnan(report.distance));
+    am_monitor_free(m);
+}
+
 static void short_runs_are_unresolved(void **state)
 {
     (void)state;
@@ -335,6 +360,7 @@ int main(void)
         cmocka_unit_test(square_gives_the_exact_factor),
         cmocka_unit_test(sweeps_left_come_true),
         cmocka_unit_test(noise_is_unresolved),
+        cmocka_unit_test(finite_ends_claim_no_rate),
         cmocka_unit_test(short_runs_are_unresolved),
         cmocka_unit_test(plateaus_are_left_out),
         cmocka_unit_test(head_is_not_the_network),

@@ -95,6 +95,7 @@ static void relaxed_is_the_projected_gradient(void **state)
                                      "rho",         "0.3",
                                      "mu",          "0.05",
                                      "subgradient", "yes",
+                                     "loss-weight", "1", /* the oracle's */
                                      "eps-start",   start,
                                      "eps-floor",   start,
                                      "activation",  acts[i >> 2 & 1],
@@ -264,7 +265,9 @@ static void gradient_methods_give_the_full_gradient(void **state)
                                      "subgradient", "yes",
                                      NULL};
         /* the oracle's layout, from a method that has every block */
-        const char *const shape[] = {"hidden", "7,5", "activation", "tanh", "mu", i & 4 ? "0.5" : "0", NULL};
+        const char *const shape[] = {
+            "mu-per-sample", "0",  "loss-weight",       "1", "hidden", "7,5", "activation",
+            "tanh",          "mu", i & 4 ? "0.5" : "0", NULL};
         const altmin_data *data = i & 2 ? classes : values;
         altmin_trainer *t = problem_run(data, pairs), *other = problem_run(data, shape);
         oracle *o = oracle_of(other, data);

@@ -159,6 +159,8 @@ static void print_text(const run *r, const am_monitor_report *m)
     print_group("F falls", &m->objective);
     print_group("head steps", &m->head);
     print_group("hidden", &m->hidden);
+    if (m->rate == AM_RATE_R_LINEAR)
+        printf("iterates    R-linear, factor %.4g a sweep (KL exponent at most 1/2)\n", m->rho_step);
     if (!isnan(m->relative_error))
         printf("gradient    at most %.4g times the step over %zu sweep%s (relative error b)\n",
                m->relative_error, m->j ? m->j : 1, m->j > 1 ? "s" : "");

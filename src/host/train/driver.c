@@ -48,6 +48,7 @@ static void summarise(const am_loop *loop, altmin_sweep_report *report)
         for (am_block k = AM_BLOCK_W; k < AM_N_BLOCKS; k++) step2 += layer->step2[k];
         if (layer->box > report->feasibility) report->feasibility = layer->box;
         t->layer[l - 1].box_violation = l < t->net.n_layers ? layer->box : NAN;
+        t->layer[l - 1].residual = sqrt(layer->residual2);
         for (am_block k = AM_BLOCK_W; k < AM_N_BLOCKS; k++) t->layer[l - 1].step[k] = sqrt(layer->step2[k]);
     }
     report->objective = t->measures.objective;
@@ -57,11 +58,11 @@ static void summarise(const am_loop *loop, altmin_sweep_report *report)
     report->subgradient = t->measures.gradient;
 }
 
-/* Off the clock and out of the profile, like an evaluation. */
-static altmin_error measure_subgradient(altmin_trainer *t, altmin_status *st)
+/* Off the clock and out of the profile, like an evaluation. Of the sweeps of one window only the last one's point is there. */
+static altmin_error measure_subgradient(altmin_trainer *t, int is_there, altmin_status *st)
 {
     t->measures.gradient = NAN;
-    if (!t->settings->subgradient) return ALTMIN_OK;
+    if (!t->settings->subgradient || !is_there) return ALTMIN_OK;
     const double start_s = now_s();
     double square;
     t->ctx->profile_paused = 1;
@@ -107,7 +108,7 @@ static altmin_error explain(am_loop *loop, const am_window *w, altmin_sweep_repo
         t->method->measure_at(t->state, t->slot, w->k, &t->measures);
     else
         t->method->measure(t->state, t->slot, &t->measures);
-    if (measure_subgradient(t, st)) return st->code;
+    if (measure_subgradient(t, w->k + 1 == w->n, st)) return st->code;
     const double share = (double)(w->k + 1) / (double)w->n;
     *report = (altmin_sweep_report){.sweep = loop->sweep,
                                     .time_s = w->start_s + share * (t->result.train_s - w->start_s),

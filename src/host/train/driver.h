@@ -43,6 +43,7 @@ typedef struct am_run_info {
 
 typedef struct am_layer_report {
     double box_violation; /* largest |a - h(z)| of the layer; NaN for the output layer */
+    double residual;      /* ||z - W a - b||: the primal residual where the layer has a multiplier */
     double
         step[4]; /* 2-norms of the changes of W, b, z, a in the sweep; 0 where the layer has no such block */
 } am_layer_report;

@@ -4,16 +4,17 @@
  *   {"type":"header", version, time, host, machine, threads, backend, backend_detail, method, loss,
  * activation, scaling, settings, data, test, widths, parameters, forms, plan}
  *   {"type":"sweep", sweep, time_s, objective, feasibility, step_norm, eps, guarded, subgradient, train_*, valid_*, test_*,
- *    box_violation, steps}
+ *    box_violation, residual, steps}
  *   {"type":"result", stop, detail, sweeps, best_sweep, best, last, train_s, eval_s, monitor, ops}
  *
- * steps: 2-norms of the blocks' changes, {"W":[a number per layer], "b":, "z":, "a":}; `altmin monitor` reads them again.
+ * residual: ||z - W a - b|| per layer; steps: 2-norms of the blocks' changes, {"W":[a number per layer], "b":, "z":, "a":}; `altmin monitor` reads them again.
  * Measurements are loss and accuracy for classification, loss, r2 and mse for regression; null where there is
  * none. A failed write ends the logging, not the run; am_log_close reports it. */
 #include "host/train/log.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -214,17 +215,24 @@ static void log_start(void *user, const am_run_info *info)
     free(settings);
 }
 
+/* "key":[one number per layer], the number `at` bytes into its report. */
+static void put_list(FILE *f, const char *key, const am_layer_report *layer, size_t n_layers, size_t at)
+{
+    fprintf(f, "\"%s\":[", key);
+    for (size_t l = 0; l < n_layers && layer; l++) {
+        fputs(l ? "," : "", f);
+        am_json_put_real(f, *(const double *)(const void *)((const char *)&layer[l] + at));
+    }
+    fputc(']', f);
+}
+
 static void put_steps(FILE *f, const am_layer_report *layer, size_t n_layers)
 {
     static const char *const name[] = {"W", "b", "z", "a"};
     put_key(f, "steps");
-    for (int k = 0; k < 4; k++) {
-        fprintf(f, "%s\"%s\":[", k ? "," : "{", name[k]);
-        for (size_t l = 0; l < n_layers && layer; l++) {
-            fputs(l ? "," : "", f);
-            am_json_put_real(f, layer[l].step[k]);
-        }
-        fputc(']', f);
+    for (size_t k = 0; k < 4; k++) {
+        fputc(k ? ',' : '{', f);
+        put_list(f, name[k], layer, n_layers, offsetof(am_layer_report, step) + k * sizeof(double));
     }
     fputc('}', f);
 }
@@ -236,13 +244,10 @@ static int log_sweep(void *user, const altmin_sweep_report *report, const am_lay
     if (log->error) return 0;
     fputs("{\"type\":\"sweep\",", log->f);
     put_report(log, report);
-    put_key(log->f, "box_violation");
-    fputc('[', log->f);
-    for (size_t l = 0; l < n_layers && layer; l++) {
-        fputs(l ? "," : "", log->f);
-        am_json_put_real(log->f, layer[l].box_violation);
-    }
-    fputc(']', log->f);
+    fputc(',', log->f);
+    put_list(log->f, "box_violation", layer, n_layers, offsetof(am_layer_report, box_violation));
+    fputc(',', log->f);
+    put_list(log->f, "residual", layer, n_layers, offsetof(am_layer_report, residual));
     put_steps(log->f, layer, n_layers);
     end_line(log);
     return 0;

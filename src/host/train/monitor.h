@@ -9,12 +9,13 @@
  *                        (sublinear, e ~ m^-p, KL exponent theta = p/(2 (p - 1))) on the last 1/2, 1/4 and 1/8
  *   distance bound       M rho/(1 - rho), M the last step's length, where the rate is R-linear
  *   sweeps left          until a sweep changes F by less than tolerance |F|
- * Changes of F below 50 x rounding x |F| are not looked at. The class is `unresolved` unless the run shows it: it is never
- * taken from a theorem.
+ * Changes of F below 50 x rounding x |F| are not looked at; |F| is the size of its terms, which are of one sign but for a
+ * multiplier's, and that one goes with its residual. The class is `unresolved` unless the run shows it: it is never taken
+ * from a theorem. Nor is a finite end (theta = 0) claimed: rounding ends every run after finitely many sweeps.
  *
  * Head and hidden blocks are watched apart. The head (z_L and a_L) may contract linearly by itself, whatever the network
- * does; where the hidden blocks are slower than F suggests, their rate is the network's, and where theirs is
- * unresolved, so is the network's.
+ * does; where F falls R-linearly and the hidden blocks are slower than that, their rate is the network's, and where theirs
+ * is no R-linear one, the network's is unresolved.
  *
  * The problem itself changes while a relaxation eps shrinks or is restarted (F may rise): the monitor starts afresh in
  * every sweep whose eps differs from the one before, so it judges what comes after eps has reached its floor. */
