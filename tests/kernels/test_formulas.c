@@ -479,6 +479,7 @@ static const scalar_line scalar_lines[] = {
     {AM_SCALAR_CHUNK_BAD, {2.25, 1, 4, 2.302585092994046}, 0},
     {AM_SCALAR_CHUNK_BAD, {2.35, 1, 4, 2.302585092994046}, 1},
     {AM_SCALAR_CHUNK_BAD, {2.35, 1, 3, 2.302585092994046}, 0},
+    {AM_SCALAR_CHUNK_BAD, {2.35, 0, 9, 1}, 0},
     {AM_SCALAR_CHUNK_BAD, {INFINITY, 1, 1, 1}, 1},
     {AM_SCALAR_CHUNK_BAD, {NAN, 1, 1, 1}, 1},
     {AM_SCALAR_CHUNK_SMOOTH, {2, 3, 1}, 2.1},

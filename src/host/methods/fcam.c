@@ -80,7 +80,7 @@ static am_stream_design design_of(const am_problem *problem, int exact)
     return (am_stream_design){.blocks = fcam_blocks,
                               .refresh = exact ? NULL : fcam_refresh,
                               .boost = 1.0,
-                              .eta = full ? 20.0 : 30.0 / n_layers,
+                              .eta = full ? 20.0 : 45.0 / n_layers,
                               .lam = full ? 3.0 : 10.0,
                               .warm = full ? 5.0 : 7.0 * n_layers};
 }

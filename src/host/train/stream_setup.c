@@ -24,6 +24,12 @@ altmin_error am_stream_check(const char *name, const altmin_settings *settings, 
     return ALTMIN_OK;
 }
 
+/* Known before memory is taken. */
+static int is_sparse(const am_stream *s)
+{
+    return s->problem.train->x.sparse.cols > 0;
+}
+
 static altmin_error set_chunk(am_stream *s, altmin_status *st)
 {
     const am_samples *train = s->problem.train;
@@ -37,7 +43,7 @@ static altmin_error set_chunk(am_stream *s, altmin_status *st)
                        "--residency device or a smaller --batch",
                        s->n, wanted);
     if (s->chunk == s->n) return ALTMIN_OK;
-    if (am_input_is_sparse(&train->x))
+    if (is_sparse(s))
         return am_fail(st, ALTMIN_ERR_USAGE,
                        "batch %zu: sparse data are trained on as a whole; use --batch 0", wanted);
     if (s->n > INT32_MAX)
@@ -56,6 +62,7 @@ static am_stream_inverse inverse_of(const am_stream *s, size_t l)
     return rank && d >= 2 * rank && s->chunk < s->n ? AM_INVERSE_DEFLATE : AM_INVERSE_FACTOR;
 }
 
+/* A block adds its input to something, which must then be the input itself. */
 static void resolve(am_stream *s)
 {
     const altmin_settings *set = s->problem.settings;
@@ -63,7 +70,8 @@ static void resolve(am_stream *s)
     const size_t d = net->width[0];
     s->two_sided = set->two_sided < 0 ? s->n_layers >= AM_DEEP || s->chunk >= AM_LARGE_CHUNK : set->two_sided;
     s->thinning = set->thin > 0.0 && s->chunk < s->n && net->loss == AM_LOSS_CROSS_ENTROPY;
-    s->white.on = set->whiten > 0.0 && !am_input_is_sparse(&s->problem.train->x) && d <= AM_MAX_WHITE;
+    s->white.on =
+        set->whiten > 0.0 && !is_sparse(s) && am_net_kind(net, 1) != AM_LAYER_BLOCK && d <= AM_MAX_WHITE;
     s->white.k = d;
     for (size_t l = 1; l <= s->n_layers; l++) {
         s->layer[l].kind = am_net_kind(net, l);

@@ -20,11 +20,12 @@ AM_FN double am_scalar_first(const double *x)
 {
     return x[0] > 0.0 ? x[1] : x[2];
 }
-/* Guard: 1 when the chunk's loss is not finite or, after the third chunk, above 2 Lb + .3. x = loss, Lb, chunks seen, unit. */
+/* Guard: 1 when the chunk's loss is not finite or, after the third chunk, above 2 Lb + .3; Lb = 0: none was good yet.
+ * x = loss, Lb, chunks seen, unit. */
 AM_FN double am_scalar_chunk_bad(const double *x)
 {
     if (!(fabs(x[0]) < INFINITY)) return 1.0;
-    return x[2] > 3.0 && x[0] > 2.0 * x[1] + 0.3 / AM_LOG_TEN * x[3] ? 1.0 : 0.0;
+    return x[2] > 3.0 && x[1] > 0.0 && x[0] > 2.0 * x[1] + 0.3 / AM_LOG_TEN * x[3] ? 1.0 : 0.0;
 }
 /* Lb after a good chunk: .9 Lb + .1 loss, the loss itself after the first. Also the running mean of other sums.
  * x = Lb, loss, good chunks so far. */
