@@ -40,7 +40,7 @@ typedef struct am_radmm_layer {
     int form;
     double penalty; /* of z - m, of the input map's residual, of the head */
     am_mat w[2], b[2], z[2], a[2], s_z[2], s_a[2];
-    am_mat p; /* W a_prev; blocks of the 2-split keep it in z, with the bias */
+    am_mat p[2]; /* W a_prev; blocks of the 2-split keep it in z, with the bias */
     am_trial_slots trial_w, trial_a;
     am_slot first; /* AM_RADMM_N_SLOTS slots for each sweep of a window */
 } am_radmm_layer;
@@ -76,7 +76,8 @@ extern const am_method am_method_radmm;
 
 /* ---------------------------------------------------------------------------------------------- blocks */
 
-/** One layer's part of a sweep: where it runs, what it reads and writes. */
+/** One layer's part of a sweep: where it runs, what it reads and writes. It reads other layers at `from`, its own variables at
+ *  `from` until it has written them to `to`. */
 typedef struct am_radmm_task {
     const am_radmm *m;
     am_ctx *ctx;

@@ -46,10 +46,10 @@ void am_radmm_product(const am_radmm_task *t)
 {
     const am_radmm_layer *layer = layer_of(t);
     const am_input a = input_of(t);
-    const am_mat p = is_linear(t->m, layer) ? layer->z[t->to] : layer->p;
-    am_input_apply(t->ctx, p, 1.0f, layer->w[t->from], &a, 0.0f);
+    const am_mat p = is_linear(t->m, layer) ? layer->z[t->to] : layer->p[t->to];
+    am_input_apply(t->ctx, p, 1.0f, layer->w[t->to], &a, 0.0f);
     if (is_linear(t->m, layer))
-        am_map(t->ctx, AM_MAP_ADD_ROW, 0, &(am_map_args){.out = {p}, .in = {p}, .row = layer->b[t->from]});
+        am_map(t->ctx, AM_MAP_ADD_ROW, 0, &(am_map_args){.out = {p}, .in = {p}, .row = layer->b[t->to]});
 }
 
 static void weights_linear(const am_radmm_task *t)
@@ -69,7 +69,7 @@ static void weights_linear(const am_radmm_task *t)
                                                .z = layer->z[t->from],
                                                .z_to = layer->z[t->to],
                                                .a_prev = &a,
-                                               .slope = work->t,
+                                               .slope = {work->t.data, m->d, m->n},
                                                .q = work->g,
                                                .gradient = {work->w_new.data, w.rows, w.cols},
                                                .gradient_b = {work->small.data, w.rows, 1},
@@ -112,7 +112,7 @@ static void weights_exact(const am_radmm_task *t)
                                  .w_prev = w_new,
                                  .b = layer->b[t->from],
                                  .z = target,
-                                 .p = layer->p,
+                                 .p = layer->p[t->to],
                                  .s_z = s_target,
                                  .a = &a,
                                  .gram = t->l == 1 ? m->gram_1 : work->gram,
@@ -147,13 +147,14 @@ static void z_of_head(const am_radmm_task *t)
 {
     const am_radmm *m = t->m;
     const am_radmm_layer *head = layer_of(t);
-    const am_mat centre = {t->work->t.data, head->p.rows, m->n};
+    const am_mat centre = {t->work->t.data, head->z[0].rows, m->n};
     am_common_slots common = m->common;
     common.rho = m->rho_out;
     if (t->to != t->from) am_copy(t->ctx, head->z[t->to], head->z[t->from]);
     am_map(t->ctx, AM_MAP_LINCOMB, 0,
-           &(am_map_args){.out = {centre}, .in = {head->p, m->v}, .coef = {common.one, common.minus_one}});
-    am_step_output(t->ctx, m->problem.net->loss, head->z[t->to], centre, head->b[t->from], m->problem.train,
+           &(am_map_args){
+               .out = {centre}, .in = {head->p[t->to], m->v}, .coef = {common.one, common.minus_one}});
+    am_step_output(t->ctx, m->problem.net->loss, head->z[t->to], centre, head->b[t->to], m->problem.train,
                    head->s_z[t->to], &common,
                    (am_output_slots){t->slot + AM_RADMM_LOSS, AM_NO_SLOT, step2_of(t, AM_BLOCK_Z)});
 }
@@ -170,8 +171,8 @@ void am_radmm_z(const am_radmm_task *t)
     am_step_skip_z(t->ctx, &(am_skip_z){.from = layer->z[t->from],
                                         .to = layer->z[t->to],
                                         .s_z = layer->s_z[t->to],
-                                        .p = layer->p,
-                                        .b = layer->b[t->from],
+                                        .p = layer->p[t->to],
+                                        .b = layer->b[t->to],
                                         .a = layer->a[t->from],
                                         .a_prev = input_of(t).dense,
                                         .ratio = m->ratio,
@@ -188,7 +189,7 @@ static am_skip_above above_of(const am_radmm_task *t)
                            .penalty = next->penalty,
                            .w = next->w[t->from],
                            .b = next->b[t->from],
-                           .p = next->p,
+                           .p = next->p[t->from],
                            .target = is_head ? t->m->target : next->z[t->from],
                            .a = next->a[t->from],
                            .z = next->z[t->from]};
@@ -199,9 +200,9 @@ static am_skip_below below_of(const am_radmm_task *t)
     const am_radmm_layer *layer = layer_of(t);
     if (layer->kind == AM_LAYER_INPUT)
         return (am_skip_below){
-            .is_input = 1, .penalty = layer->penalty, .p = layer->p, .b = layer->b[t->from]};
+            .is_input = 1, .penalty = layer->penalty, .p = layer->p[t->to], .b = layer->b[t->to]};
     return (am_skip_below){
-        .penalty = t->m->problem.settings->nu, .a_prev = input_of(t).dense, .z = layer->z[t->from]};
+        .penalty = t->m->problem.settings->nu, .a_prev = input_of(t).dense, .z = layer->z[t->to]};
 }
 
 void am_radmm_a(const am_radmm_task *t)
@@ -248,7 +249,7 @@ void am_radmm_dual(const am_radmm_task *t)
     am_label(t->ctx, "layer %zu, multiplier", t->l);
     am_map(t->ctx, AM_MAP_DUAL, 0,
            &(am_map_args){.out = {m->v, m->target},
-                          .in = {head->z[t->to], head->p, m->v},
+                          .in = {head->z[t->to], head->p[t->to], m->v},
                           .row = head->b[t->to],
                           .sum = {t->slot + AM_RADMM_RESIDUAL2, t->slot + AM_RADMM_GAP2}});
     am_row_sum(t->ctx, m->s_target, m->target);
@@ -279,16 +280,16 @@ static void lift_head(const am_radmm_task *t)
     const double scale = -problem->settings->loss_weight / problem->settings->beta;
     am_map(t->ctx, AM_MAP_ADD_ROW, 0,
            &(am_map_args){.out = {head->z[t->from]},
-                          .in = {head->p},
+                          .in = {head->p[t->to]},
                           .row = head->b[t->from],
                           .row_sum = head->s_z[t->from]});
     if (problem->net->loss == AM_LOSS_CROSS_ENTROPY)
-        am_softmax_residual(t->ctx, AM_NO_SLOT, AM_NO_SLOT, m->v, head->p, head->b[t->from],
+        am_softmax_residual(t->ctx, AM_NO_SLOT, AM_NO_SLOT, m->v, head->p[t->to], head->b[t->from],
                             problem->train->label, (float)scale);
     else
         am_map(t->ctx, AM_MAP_OUTPUT_GRADIENT, 0,
                &(am_map_args){.out = {m->v},
-                              .in = {head->p, problem->train->target},
+                              .in = {head->p[t->to], problem->train->target},
                               .row = head->b[t->from],
                               .coef = {m->lift_scale},
                               .sum = {AM_NO_SLOT}});
@@ -306,12 +307,12 @@ static void lift_hidden(const am_radmm_task *t)
     const am_mat a = layer->a[t->from], z = layer->z[t->from], b = layer->b[t->from];
     if (layer->kind == AM_LAYER_INPUT) {
         am_map(t->ctx, AM_MAP_ADD_ROW, 0,
-               &(am_map_args){.out = {a}, .in = {layer->p}, .row = b, .row_sum = layer->s_a[t->from]});
+               &(am_map_args){.out = {a}, .in = {layer->p[t->to]}, .row = b, .row_sum = layer->s_a[t->from]});
         return;
     }
     if (!is_linear(m, layer))
         am_map(t->ctx, AM_MAP_ADD_ROW, 0,
-               &(am_map_args){.out = {z}, .in = {layer->p}, .row = b, .row_sum = layer->s_z[t->from]});
+               &(am_map_args){.out = {z}, .in = {layer->p[t->to]}, .row = b, .row_sum = layer->s_z[t->from]});
     am_map(t->ctx, AM_MAP_RESIDUAL_BLOCK, m->problem.net->act,
            &(am_map_args){
                .out = {a}, .in = {z, input_of(t).dense}, .row = m->zero, .row_sum = layer->s_a[t->from]});

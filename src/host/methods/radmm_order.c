@@ -4,7 +4,8 @@
  * Wavefront: task (k, l) runs in time slot 2 k + l. Tasks of one slot are two layers and one sweep apart, so they touch no
  * variable that another one writes, and every task finds what it finds in the serial order: the same bits. A window of K sweeps
  * takes 2 (K - 1) + L slots instead of K L tasks in turn.
- * Jacobi: all layers at once from the old places to the new ones, then products, multiplier and terms at the new point. */
+ * Jacobi: all layers at once, each in the order of a serial sweep, its own variables from the old places to the new ones, its
+ * neighbours at the old ones; then the multiplier and what mixes new variables of several layers. */
 #include "host/methods/radmm.h"
 
 int am_radmm_now(const am_radmm *m)
@@ -65,8 +66,10 @@ static void jacobi_task(am_ctx *lane, size_t i, void *arg)
     const am_radmm *m = arg;
     const am_radmm_task t = am_radmm_task_at(m, lane, 0, i + 1);
     const am_layer_kind kind = m->layer[t.l].kind;
+    const int linear = m->split == 2 && kind == AM_LAYER_BLOCK;
     am_radmm_weights(&t);
-    if (kind == AM_LAYER_OUTPUT || (kind == AM_LAYER_BLOCK && m->split == 3)) am_radmm_z(&t);
+    if (!linear) am_radmm_product(&t);
+    if (!linear && kind != AM_LAYER_INPUT) am_radmm_z(&t);
     if (kind != AM_LAYER_OUTPUT) am_radmm_a(&t);
 }
 
@@ -85,7 +88,7 @@ static void settle_task(am_ctx *lane, size_t i, void *arg)
     const int is_input = layer->kind == AM_LAYER_INPUT;
     if (is_input || m->split == 3)
         am_map(lane, AM_MAP_SQUARED_ERROR, 0,
-               &(am_map_args){.in = {layer->p, is_input ? layer->a[t.to] : layer->z[t.to]},
+               &(am_map_args){.in = {layer->p[t.to], is_input ? layer->a[t.to] : layer->z[t.to]},
                               .row = layer->b[t.to],
                               .sum = {t.slot + AM_RADMM_RESIDUAL2}});
     if (!is_input)
