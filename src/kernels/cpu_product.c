@@ -190,9 +190,22 @@ static void run(am_ctx *ctx, product *p)
     if (p->cut.n_slices > 1) add_slices(ctx, p);
 }
 
+/* A product with one column: nothing to pack. b is a column or, transposed, a row: the same numbers. */
+static void gemv(am_mat c, float alpha, am_mat a, int ta, am_mat b, float beta)
+{
+    const am_blas_guard guard = am_cpu_blas_enter();
+    cblas_sgemv(CblasColMajor, ta ? CblasTrans : CblasNoTrans, (int)a.rows, (int)a.cols, alpha, a.data,
+                (int)a.rows, b.data, 1, beta, c.data, 1);
+    am_cpu_blas_leave(guard);
+}
+
 void am_cpu_gemm(am_ctx *ctx, am_mat c, float alpha, am_mat a, int ta, am_mat b, int tb, float beta)
 {
     if (!am_cpu_blas_fits(ctx, "gemm", a) || !am_cpu_blas_fits(ctx, "gemm", b)) return;
+    if (c.cols == 1 && 2.0 * (double)am_mat_len(a) < SERIAL_FLOPS) {
+        gemv(c, alpha, a, ta, b, beta);
+        return;
+    }
     product p = {.c = c, .a = a, .b = b, .ta = ta, .tb = tb, .alpha = alpha, .beta = beta};
     run(ctx, &p);
 }

@@ -230,7 +230,7 @@ static void thin(am_stream *s)
 {
     am_ctx *ctx = s->problem.ctx;
     const am_stream_slots *slot = &s->slot;
-    const size_t m = s->now.m, capacity[] = {0, (m + 3) / 4, (m + 1) / 2, m};
+    const size_t m = s->now.m;
     am_label(ctx, "thinning");
     /* Nothing is thinned while steps still grow: b = 0 keeps every sample. */
     am_scalar(ctx, slot->thinning, AM_SCALAR_WITHIN, (am_slot[]){slot->seen, slot->warm, slot->far});
@@ -238,10 +238,10 @@ static void thin(am_stream *s)
     am_thin(ctx, s->kept, slot->n_kept, s->layer[s->n_layers].r, slot->thin_now, s->problem.settings->seed,
             slot->seen);
     const am_slot *size = m == s->chunk ? slot->size : slot->size_last;
-    for (int i = 0; i < 3; i++) {
-        thinned t = {s, capacity[i + 1]};
+    for (int i = 0; i < AM_THIN_SIZES; i++) {
+        thinned t = {s, am_thin_size(m, i + 1)};
         am_scalar(ctx, slot->fits[i], AM_SCALAR_WITHIN, (am_slot[]){slot->n_kept, size[i], size[i + 1]});
-        if (capacity[i + 1] > capacity[i]) am_branch(ctx, slot->fits[i], step_thinned, &t);
+        if (t.capacity > am_thin_size(m, i)) am_branch(ctx, slot->fits[i], step_thinned, &t);
     }
 }
 

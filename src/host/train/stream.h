@@ -21,6 +21,14 @@
 
 typedef struct am_stream am_stream;
 
+/** Capacities that the kept samples of a chunk of m are sorted into, in eighths of m: the smallest they fit takes them. */
+#define AM_THIN_SIZES 5
+static inline size_t am_thin_size(size_t m, int i)
+{
+    static const size_t eighths[AM_THIN_SIZES + 1] = {0, 1, 2, 3, 4, 8};
+    return (m * eighths[i] + 7) / 8;
+}
+
 /** What a method lends the shell. */
 typedef struct am_stream_design {
     /** Issue the blocks of the chunk that was just lifted: fill layer[l].r for l = L..1 and leave weights alone. Views in
@@ -94,14 +102,14 @@ typedef struct am_stream_slots {
     am_slot zero, one, two, half, far, beta, fresh, eta, lam, warm, n_total, forget, refresh;
     am_slot inv_m, inv_last, n_full, n_last; /* 1/m and m of a chunk and of the short last one */
     am_slot rho_out, over_kappa, residual;   /* 1/kappa twice; -1/(1 + kappa) */
-    am_slot thin, size[4], size_last[4]; /* bt; capacities of kept samples: (-1, m/4], (m/4, m/2], (m/2, m] */
+    am_slot thin, size[AM_THIN_SIZES + 1], size_last[AM_THIN_SIZES + 1]; /* bt; bounds of capacities */
     am_slot p2, reach, length,
         over_samples;                    /* inertia: p2, (1 + p3) p1, 1 + p3; 1/samples of the input's Gram */
     am_slot loss, hits, drop, mean_loss; /* of the chunk */
     am_slot unit, smooth, scale, rate;   /* unit of losses, Lb, sc, e */
     am_slot seen, n_good, age, n_grams;  /* chunks; good ones; good ones since the refresh; refreshes + 1 */
     am_slot bad, good, keep, due;        /* decisions */
-    am_slot thinning, thin_now, n_kept, fits[3];
+    am_slot thinning, thin_now, n_kept, fits[AM_THIN_SIZES];
     am_slot g, fresh_g, add_g;           /* weights of the running Gram, its successor's sum */
     am_slot total, n_guarded, n_samples; /* of the pass, in this order */
 } am_stream_slots;

@@ -139,12 +139,11 @@ static void take_constants(am_stream *s)
     constant(s, &slot->length, 1.0 + set->p3);
 }
 
-/* Capacities that kept samples are sorted into: (-1, m/4], (m/4, m/2], (m/2, m]. */
-static void take_sizes(am_stream *s, am_slot size[4], size_t m)
+/* Bounds of the capacities: (-1, first], (first, second], .. */
+static void take_sizes(am_stream *s, am_slot size[AM_THIN_SIZES + 1], size_t m)
 {
-    const size_t bound[] = {0, (m + 3) / 4, (m + 1) / 2, m};
     constant(s, &size[0], -1.0);
-    for (int i = 1; i < 4; i++) constant(s, &size[i], (double)bound[i]);
+    for (int i = 1; i <= AM_THIN_SIZES; i++) constant(s, &size[i], (double)am_thin_size(m, i));
 }
 
 static void take_slots(am_stream *s)
@@ -153,13 +152,13 @@ static void take_slots(am_stream *s)
     take_constants(s);
     take_sizes(s, slot->size, s->chunk);
     take_sizes(s, slot->size_last, s->n % s->chunk ? s->n % s->chunk : s->chunk);
-    am_slot *const state[] = {&slot->over_samples, &slot->loss,     &slot->hits,     &slot->drop,
-                              &slot->mean_loss,    &slot->smooth,   &slot->rate,     &slot->seen,
-                              &slot->n_good,       &slot->bad,      &slot->good,     &slot->keep,
-                              &slot->due,          &slot->thinning, &slot->thin_now, &slot->n_kept,
-                              &slot->fits[0],      &slot->fits[1],  &slot->fits[2],  &slot->g,
-                              &slot->fresh_g,      &slot->add_g};
+    am_slot *const state[] = {
+        &slot->over_samples, &slot->loss, &slot->hits,    &slot->drop,     &slot->mean_loss,
+        &slot->smooth,       &slot->rate, &slot->seen,    &slot->n_good,   &slot->bad,
+        &slot->good,         &slot->keep, &slot->due,     &slot->thinning, &slot->thin_now,
+        &slot->n_kept,       &slot->g,    &slot->fresh_g, &slot->add_g};
     for (size_t i = 0; i < sizeof state / sizeof *state; i++) constant(s, state[i], 0.0);
+    for (int i = 0; i < AM_THIN_SIZES; i++) constant(s, &slot->fits[i], 0.0);
     const size_t n_classes = s->problem.net->n_classes ? s->problem.net->n_classes : AM_UNKNOWN_CLASSES;
     constant(s, &slot->unit, log((double)n_classes));
     constant(s, &slot->scale, 1.0);
