@@ -147,7 +147,7 @@ static void gradients_are_gradients(void **state)
                     data, (const char *const[]){"arch", arch, "hidden", hidden, "method",
                                                 loss == 1 ? "adam" : "sgd", "activation", acts[a], "loss",
                                                 loss ? "squared" : "cross-entropy", "batch", "0", "init",
-                                                "he", "backend", backends[k % 2], NULL});
+                                                "he", "mu", "0", "backend", backends[k % 2], NULL});
                 weights v = weights_of(t);
                 sweep(t);
                 const double error = gradient_error(t, &v, data, NULL, 23);
@@ -198,7 +198,7 @@ static void passes_see_every_sample_once(void **state)
         const altmin_data *data = squared ? values : classes;
         altmin_trainer *t =
             problem_run(data, (const char *const[]){"method", "sgd", "hidden", "5", "activation", "tanh",
-                                                    "rate", "1e-12", "batch", "5", NULL});
+                                                    "rate", "1e-12", "batch", "5", "mu", "0", NULL});
         weights v = weights_of(t);
         int32_t before[23] = {0};
         for (int pass = 0; pass < 3; pass++) {

@@ -181,10 +181,11 @@ static am_slot bcd_subgradient(void *state)
 static const char *const paper[] = {
     "step", "exact",    "loss", "squared",    "rho",  "1",          "gamma", "1",    "prox-w", "5", "prox-z",
     "5",    "prox-out", "5",    "init-scale", "0.01", "bias-start", "0.1",   "init", "paper",  NULL};
-/* Loss and ridge outweigh the penalties, no inertia in z, and a return to the forward path now and then. */
-static const char *const best[] = {"step",          "exact", "rho",         "1",  "gamma",  "1",
-                                   "mu-per-sample", "0.003", "loss-weight", "10", "prox-w", "0",
-                                   "prox-z",        "0",     "prox-out",    "0",  "relift", "10",
+/* Loss and ridge outweigh the penalties, no inertia in z, and a return to the forward path now and then; chosen by held-out
+ * accuracy, as bench/results/2026-11-22-methods says. */
+static const char *const best[] = {"step",          "exact", "rho",         "1",   "gamma",  "1",
+                                   "mu-per-sample", "0.003", "loss-weight", "100", "prox-w", "0",
+                                   "prox-z",        "0",     "prox-out",    "0",   "relift", "10",
                                    "init",          "he",    NULL};
 
 const am_method am_method_bcd = {
@@ -192,6 +193,8 @@ const am_method am_method_bcd = {
     .archs = AM_TRAINS(AM_ARCH_MLP),
     .title = "block coordinate descent, three-splitting, exact blocks (Zeng, Lau, Lin, Yao 2019)",
     .preset = {paper, paper, best},
+    .preset_for = {[AM_DATA_FEW] = {[AM_PRESET_BEST] = am_splitting_few},
+                   [AM_DATA_VALUES] = {[AM_PRESET_BEST] = am_splitting_values}},
     .stream = &am_method_bcd_stream,
     .check = bcd_check,
     .prepare = bcd_prepare,

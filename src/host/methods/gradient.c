@@ -267,11 +267,19 @@ static const char *const sgd_preset[] = {"init", "he",       "batch", "100", "ra
                                          "0.15", "momentum", "0.9",   NULL};
 static const char *const adam_preset[] = {"init", "he", "batch", "250", "rate", "3e-3", NULL};
 
+/* The same search on Cora (few samples) and Wine Quality (values); see bench/results/2026-11-22-methods. */
+static const char *const sgd_few[] = {"rate", "5e-3", "mu", "1", NULL};
+static const char *const sgd_values[] = {"rate", "0.05", "mu", "1", NULL};
+static const char *const adam_few[] = {"rate", "1e-3", "mu", "1", NULL};
+static const char *const adam_values[] = {"batch", "32", "mu", "10", NULL};
+
 const am_method am_method_sgd = {
     .name = "sgd",
     .archs = AM_TRAINS(AM_ARCH_MLP) | AM_TRAINS(AM_ARCH_RESNET),
     .title = "stochastic gradient descent with momentum, by back-propagation (baseline)",
     .preset = {sgd_preset, sgd_preset, sgd_preset},
+    .preset_for = {[AM_DATA_FEW] = {sgd_few, sgd_few, sgd_few},
+                   [AM_DATA_VALUES] = {sgd_values, sgd_values, sgd_values}},
     .check = gradient_check,
     .prepare = sgd_prepare,
     .start = gradient_start,
@@ -289,6 +297,8 @@ const am_method am_method_adam = {
     .archs = AM_TRAINS(AM_ARCH_MLP) | AM_TRAINS(AM_ARCH_RESNET),
     .title = "Adam (Kingma, Ba 2015), by back-propagation (baseline)",
     .preset = {adam_preset, adam_preset, adam_preset},
+    .preset_for = {[AM_DATA_FEW] = {adam_few, adam_few, adam_few},
+                   [AM_DATA_VALUES] = {adam_values, adam_values, adam_values}},
     .check = gradient_check,
     .prepare = adam_prepare,
     .start = gradient_start,

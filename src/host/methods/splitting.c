@@ -12,6 +12,13 @@
 #define AM_POWER_COLD   100
 #define AM_POWER_MARGIN 1.02
 
+/* Fewer samples than features: a ridge that does not go by their number. */
+const char *const am_splitting_few[] = {"mu",     "10", "mu-per-sample", "0", "loss-weight", "100",
+                                        "relift", "10", "penalty-every", "0", NULL};
+/* Standardised features and squared loss. */
+const char *const am_splitting_values[] = {"mu-per-sample", "0.03", "loss-weight", "100", "relift", "20",
+                                           "penalty-every", "0",    NULL};
+
 altmin_error am_splitting_check(const char *name, const am_net *net, altmin_status *st)
 {
     if (net->act == AM_ACT_RELU || net->n_layers == 1) return ALTMIN_OK;

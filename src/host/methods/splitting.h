@@ -43,6 +43,9 @@ typedef struct am_splitting {
     am_splitting_layer layer[AM_MAX_HIDDEN + 2];
 } am_splitting;
 
+/** Presets best of the family for some kinds of data, more than best; chosen as those of bcd and dladmm are. */
+extern const char *const am_splitting_few[], *const am_splitting_values[];
+
 /** Refuse activations other than ReLU, by the method's name. */
 altmin_error am_splitting_check(const char *name, const am_net *net, altmin_status *st);
 /** Fill in what the method does not set itself, take slots and declare matrices. `output_a`: there is an a_L. */
