@@ -64,7 +64,6 @@ void am_cpu_softmax_loss(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat p,
                          const int32_t *label);
 void am_cpu_softmax_residual(am_ctx *ctx, am_slot loss, am_slot n_correct, am_mat d, am_mat p, am_mat b,
                              const int32_t *label, float scale);
-/** Needs nothing of a cpu context: cuda lends its own, with matrices in host memory. */
 void am_cpu_eigh(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a);
 void am_cpu_orthonormalise(am_ctx *ctx, am_mat v);
 void am_cpu_gather_columns(am_ctx *ctx, am_mat dst, am_mat src, const int32_t *index);

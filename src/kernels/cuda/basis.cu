@@ -1,12 +1,7 @@
-/* Orthonormal bases. Eigenvectors on the host, by the cpu backend's LAPACK: they are needed once a run, and then
- * no other library must be loaded. Orthonormal columns by Gram-Schmidt, every column twice, in one block of
- * threads: a few columns, and inside recorded sweeps. In double out of the L2 cache; 4 d q^2 flops, eight
- * barriers a column. */
+/* Orthonormal bases. Eigenvectors by cuSOLVER, once a run and not inside sweeps. Orthonormal columns by
+ * Gram-Schmidt, every column twice, in one block of threads: a few columns, and inside recorded sweeps. In double
+ * out of the L2 cache; 4 d q^2 flops, eight barriers a column. */
 #include "kernels/cuda/reduce.h"
-
-extern "C" {
-#include "kernels/cpu.h"
-}
 
 static constexpr unsigned n_warps = am_cuda_block / am_cuda_warp;
 
@@ -84,19 +79,101 @@ void am_cuda_orthonormalise(am_ctx *ctx, am_mat v)
     if (q) AM_LAUNCH(cu, gram_schmidt, 1, am_cuda_block, v.data, q, v.rows, v.cols);
 }
 
+/* ------------------------------------------------------------------------------ eigenvectors */
+
+/* What a decomposition works in: d x d, d and n_work doubles, and two verdicts: input that is not finite, and
+ * cuSOLVER's info. */
+struct eigen_memory {
+    double *s, *w, *work;
+    int n_work, *verdict;
+};
+
+/* S = A in double; *bad = 1 where the lower triangle is not finite. Per element: reads 4 bytes, writes 8. */
+static __global__ void __launch_bounds__(am_cuda_block)
+    load_symmetric(double *s, const float *a, size_t d, int *bad)
+{
+    const size_t step = (size_t)gridDim.x * blockDim.x;
+    for (size_t e = (size_t)blockIdx.x * blockDim.x + threadIdx.x; e < d * d; e += step) {
+        s[e] = (double)a[e];
+        if (e % d >= e / d && !isfinite(a[e])) *bad = 1; /* whoever writes writes the same */
+    }
+}
+
+/* Column `rank` of vectors = the vector of the rank-th largest value, its largest entry (the first of equals)
+ * positive. A block a column; the search is one thread's, d steps beside d^3. */
+static __global__ void __launch_bounds__(am_cuda_block)
+    deliver(float *values, float *vectors, const double *s, const double *w, size_t d)
+{
+    __shared__ double sign;
+    for (size_t rank = blockIdx.x; rank < d; rank += gridDim.x) {
+        const double *const v = s + (d - 1 - rank) * d;
+        if (threadIdx.x == 0) {
+            size_t largest = 0;
+            for (size_t i = 1; i < d; i++)
+                if (fabs(v[i]) > fabs(v[largest])) largest = i;
+            sign = v[largest] < 0.0 ? -1.0 : 1.0;
+            values[rank] = (float)w[d - 1 - rank];
+        }
+        __syncthreads();
+        for (size_t i = threadIdx.x; i < d; i += blockDim.x) vectors[i + rank * d] = (float)(sign * v[i]);
+        __syncthreads();
+    }
+}
+
+/* Both verdicts, once they are known; not 0: a sticky error. */
+static int passed(am_cuda *cu, const eigen_memory *m, size_t d)
+{
+    int *const verdict = (int *)cu->slot_host; /* pinned */
+    if (!am_cuda_fetch(cu, verdict, m->verdict, 2 * sizeof *verdict)) return 0;
+    if (verdict[0])
+        am_ctx_fail(cu->ctx, ALTMIN_ERR_NUMERIC, "%s: the %zu x %zu matrix holds numbers that are not finite",
+                    cu->op, d, d);
+    else if (verdict[1])
+        am_ctx_fail(cu->ctx, ALTMIN_ERR_NUMERIC, "%s: cuSOLVER's Dsyevd gave up on the %zu x %zu matrix (%d)",
+                    cu->op, d, d, verdict[1]);
+    return !verdict[0] && !verdict[1];
+}
+
+static void decompose(am_cuda *cu, am_mat values, am_mat vectors, am_mat a, const eigen_memory *m)
+{
+    const size_t d = a.rows;
+    if (!AM_CUDA(cu, cudaMemsetAsync(m->verdict, 0, 2 * sizeof *m->verdict, am_cuda_track(cu)->stream)))
+        return;
+    AM_LAUNCH(cu, load_symmetric, am_cuda_blocks(cu, d * d, am_cuda_block, 8), am_cuda_block, m->s, a.data, d,
+              m->verdict);
+    if (!passed(cu, m, d) ||
+        !AM_SOLVER(cu, cusolverDnDsyevd(cu->solving, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, (int)d,
+                                        m->s, (int)d, m->w, m->work, m->n_work, m->verdict + 1)) ||
+        !passed(cu, m, d))
+        return;
+    AM_LAUNCH(cu, deliver, am_cuda_blocks(cu, d, 1, 8), am_cuda_block, values.data, vectors.data, m->s, m->w,
+              d);
+}
+
 void am_cuda_eigh(am_ctx *ctx, am_mat values, am_mat vectors, am_mat a)
 {
     am_cuda *cu = am_cuda_enter(ctx, "eigh");
-    const size_t d = a.rows, n_bytes = d * d * sizeof(float);
-    float *host = (float *)malloc(n_bytes + d * sizeof(float));
-    if (!host) {
-        am_ctx_fail(ctx, ALTMIN_ERR_MEMORY, "%s: no host memory for %zu x %zu floats", cu->op, d, d);
+    const size_t d = a.rows;
+    eigen_memory m = {NULL, NULL, NULL, 0, NULL};
+    altmin_status st = {};
+    void *memory = NULL;
+    if (cu->capturing) {
+        am_ctx_fail(ctx, ALTMIN_ERR_INTERNAL, "%s: cannot be part of a recorded sweep", cu->op);
         return;
     }
-    const am_mat on_host = {host, d, d}, w = {host + d * d, d, 1};
-    am_cuda_download(ctx, host, a.data, n_bytes);
-    if (ctx->status.code == ALTMIN_OK) am_cpu_eigh(ctx, w, on_host, on_host);
-    if (ctx->status.code == ALTMIN_OK) am_cuda_upload(ctx, values.data, w.data, d * sizeof(float));
-    if (ctx->status.code == ALTMIN_OK) am_cuda_upload(ctx, vectors.data, host, n_bytes);
-    free(host);
+    const double *const unread = (const double *)a.data;
+    if (!AM_SOLVER(cu, cusolverDnSetStream(cu->solving, am_cuda_track(cu)->stream)) ||
+        !AM_SOLVER(cu,
+                   cusolverDnDsyevd_bufferSize(cu->solving, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER,
+                                               (int)d, unread, (int)d, unread, &m.n_work)))
+        return;
+    const size_t n_bytes = (d * d + d + (size_t)m.n_work + 1) * sizeof(double);
+    if (am_memory_take(ctx, &memory, n_bytes, &st)) {
+        am_ctx_fail(ctx, st.code, "%s: %s", cu->op, st.message);
+        return;
+    }
+    m.s = (double *)memory, m.w = m.s + d * d, m.work = m.w + d, m.verdict = (int *)(m.work + m.n_work);
+    decompose(cu, values, vectors, a, &m);
+    am_cuda_wait(cu); /* whatever became of it: the memory goes back */
+    am_memory_release(ctx, memory, n_bytes);
 }
