@@ -72,7 +72,8 @@ class Methods(unittest.TestCase):
                     continue
                 self.assertEqual(run["n_sweeps"], 2 if run["method"] in methods.MINI_BATCH else 6)
                 self.assertEqual(len(run["test_curve"]), run["n_sweeps"])
-                self.assertAlmostEqual(run["test_curve"][-1], run["final_test"], delta=5e-5)
+                self.assertEqual(run["test_curve"][-1][0], run["n_sweeps"])
+                self.assertAlmostEqual(run["test_curve"][-1][1], run["final_test"], delta=5e-5)
                 self.assertEqual(run["settings"]["preset"], run["preset"])
                 self.assertTrue(math.isfinite(run["objective"]))
         self.assertIn("'" + os.path.join(self.folder, "mnist") + "' lacks train-images", kept["skipped"]["mnist"])
