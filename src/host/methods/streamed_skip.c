@@ -70,7 +70,7 @@ static altmin_error skip_prepare(void **state, const am_problem *problem, am_pla
                                      .keep_z = 1,
                                      .scale_rate = set->boost <= 0.0,
                                      .boost = set->boost > 0.0 ? set->boost : 1.0,
-                                     .eta = 60.0,
+                                     .eta = 60.0 / (double)n_layers,
                                      .lam = 10.0,
                                      .warm = 20.0};
     if (am_stream_prepare(&s->base, problem, &design, plan, st)) return st->code;
@@ -102,10 +102,12 @@ static void skip_release(void *state)
     free(state);
 }
 
-static const char *const preset[] = {"arch",   "resnet", "init",     "he",   "batch", "500",    "rho",
-                                     "1",      "nu",     "1",        "beta", "1",     "prox-a", "0.1",
-                                     "prox-z", "0.1",    "momentum", "0.9",  "boost", "0",      "thin",
-                                     "0",      "sweeps", "4",        NULL};
+/* Chosen on held-out training samples of MNIST. Scaling steps from the left as well loses: ten blocks, one pass, .84 against
+ * .93 at the same rate. */
+static const char *const preset[] = {"arch",   "resnet", "init",     "he",     "batch", "125",    "rho",
+                                     "1",      "nu",     "1",        "beta",   "1",     "prox-a", "0.1",
+                                     "prox-z", "0.1",    "momentum", "0.7",    "boost", "0",      "two-sided",
+                                     "no",     "thin",   "0",        "sweeps", "4",     NULL};
 
 const am_method am_method_radmm_stream = {.name = "radmm",
                                           .archs = AM_TRAINS(AM_ARCH_RESNET),

@@ -4,6 +4,10 @@
  *     a_l <- h(z_l) + d, d = (rho W'W + gamma I)^-1 rho W'r_{l+1}, W = W_{l+1}: the exact block in displacement form, whose matrix
  *            may be a few chunks old
  *     z_l <- reluprox(a_l, m_l, rho/gamma), r_l = z_l - m_l.
+ * In deep networks the exact block shrinks displacements so much from layer to layer that what reaches the lower ones is noise
+ * (nine hidden layers of 100: .71 held-out accuracy after two passes). From AM_DEEP weight layers on the matrix is used as fcam
+ * uses it, gamma relative to rho mean(diag W'W) and the map as long as W: a minimiser in form, but a scaled one (.945 after one
+ * pass, .961 after four) [choice].
  * dladmm adds its multiplier u = z_L - m_L(new a) to the head's target: r_L <- r_L + u = 2 r_L - W_L d_{L-1}. */
 #include "host/methods/streamed.h"
 
@@ -12,6 +16,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#define AM_DEEP 5 /* weight layers */
 
 typedef struct split_state {
     am_stream base;
@@ -73,7 +79,7 @@ static altmin_error split_prepare(void **state, const am_problem *problem, am_pl
                                      .keep_z = 1,
                                      .scale_rate = set->boost <= 0.0,
                                      .boost = set->boost > 0.0 ? set->boost : 1.0,
-                                     .eta = 30.0,
+                                     .eta = 30.0 / (double)n_layers,
                                      .lam = 10.0,
                                      .warm = 20.0};
     if (am_stream_prepare(&s->base, problem, &design, plan, st)) return st->code;
@@ -81,7 +87,8 @@ static altmin_error split_prepare(void **state, const am_problem *problem, am_pl
     am_slot_set(problem->ctx, s->ratio, set->rho / set->gamma);
     size_t widest = 0;
     for (size_t l = 2; l <= n_layers; l++) {
-        am_down_map_plan(&s->map[l], problem->ctx, plan, width[l], width[l - 1], set->gamma / set->rho, 0, 0);
+        am_down_map_plan(&s->map[l], problem->ctx, plan, width[l], width[l - 1], set->gamma / set->rho,
+                         n_layers >= AM_DEEP, 0);
         if (width[l - 1] > widest) widest = width[l - 1];
     }
     am_plan_mat(plan, "a, r of a chunk", &s->d, widest, s->base.chunk);
@@ -109,12 +116,13 @@ static void split_release(void *state)
     free(state);
 }
 
-static const char *const bcd_preset[] = {"init",  "he", "batch",    "500", "rho",   "1",
-                                         "gamma", "3",  "momentum", "0.9", "boost", "10",
-                                         "thin",  "0",  "sweeps",   "4",   NULL};
-static const char *const dladmm_preset[] = {"init",  "he", "batch",    "500", "rho",   "1",
-                                            "gamma", "1",  "momentum", "0.9", "boost", "10",
-                                            "thin",  "0",  "sweeps",   "4",   NULL};
+/* Chosen on held-out training samples of MNIST. Chunks of 125 rather than 500: .970 against .952 after one pass. */
+#define COMMON                                                                                               \
+    "init", "he", "batch", "125", "rho", "1", "momentum", "0.7", "boost", "0", "thin", "0", "sweeps", "4",   \
+        NULL
+static const char *const bcd_preset[] = {"gamma", "3", COMMON};
+static const char *const dladmm_preset[] = {"gamma", "1", COMMON};
+#undef COMMON
 
 #define AM_STREAMED_SPLIT                                                                                    \
     .archs = AM_TRAINS(AM_ARCH_MLP), .parts = 1, .gathers = 1, .start = split_start,                         \
