@@ -637,16 +637,66 @@ static void test_prox_softmax(void **state)
                 for (int start = 0; start < 3; start++) check_prox(sizes[s], rhos[i], spreads[k], start);
 }
 
+/* ------------------------------------------------------------------------------------------------ random */
+
+/* Philox4x32-10 (Salmon et al. 2011) as it is printed, for the first draws of a step. */
+static void philox(uint32_t c[4], uint32_t k0, uint32_t k1)
+{
+    for (int round = 0; round < 10; round++) {
+        const uint64_t a = (uint64_t)0xd2511f53u * c[0], b = (uint64_t)0xcd9e8d57u * c[2];
+        const uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k0, (uint32_t)b,
+                                  (uint32_t)(a >> 32) ^ c[3] ^ k1, (uint32_t)a};
+        for (int i = 0; i < 4; i++) c[i] = next[i];
+        k0 += 0x9e3779b9u, k1 += 0xbb67ae85u;
+    }
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    uint32_t zeros[4] = {0};
+    philox(zeros, 0, 0);
+    assert_true(zeros[0] == 0x6627e8d5u && zeros[3] == 0x9b00dbd8u); /* Random123's known answer */
+    const uint64_t seed = 0x123456789abcdef0u, counter = 4000000000u;
+    double mean = 0.0;
+    for (uint64_t j = 0; j < 4000; j++) {
+        uint32_t c[4] = {(uint32_t)(j / 4), 0, (uint32_t)counter, AM_RANDOM_STREAM};
+        philox(c, (uint32_t)seed, (uint32_t)(seed >> 32));
+        const double u = am_random_uniform(seed, counter, j);
+        assert_true(u == (double)c[j % 4] / 4294967296.0 && u >= 0.0 && u < 1.0);
+        mean += u / 4000;
+    }
+    assert_true(fabs(mean - 0.5) < 5.0 * sqrt(1.0 / 12.0 / 4000)); /* five standard errors */
+}
+
+static void test_thin_probability(void **state)
+{
+    (void)state;
+    assert_true(am_thin_probability(0.0, 0.3) == 0.02 && am_thin_probability(0.011, 0.3) == 0.02);
+    assert_true(fabs(am_thin_probability(0.15, 0.3) - 0.25) < 1e-15);
+    assert_true(am_thin_probability(0.6, 0.3) == 1.0 && am_thin_probability(7.0, 0.3) == 1.0);
+    assert_true(am_thin_probability(0.0, 0.0) == 1.0 && am_thin_probability(NAN, 0.3) == 1.0);
+    assert_true(am_thin_probability(INFINITY, 0.3) == 1.0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementary),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_derivatives),  cmocka_unit_test(test_boxes),
-        cmocka_unit_test(test_ends),         cmocka_unit_test(test_maps),
-        cmocka_unit_test(test_box_step),     cmocka_unit_test(test_proximal_steps),
-        cmocka_unit_test(test_a_step),       cmocka_unit_test(test_scalars),
-        cmocka_unit_test(test_step_lengths), cmocka_unit_test(test_log_sum_exp),
+        cmocka_unit_test(test_elementary),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_derivatives),
+        cmocka_unit_test(test_boxes),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_box_step),
+        cmocka_unit_test(test_proximal_steps),
+        cmocka_unit_test(test_a_step),
+        cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_step_lengths),
+        cmocka_unit_test(test_log_sum_exp),
         cmocka_unit_test(test_prox_softmax),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_thin_probability),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
