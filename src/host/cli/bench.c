@@ -16,10 +16,12 @@ static int print_usage(FILE *out)
 {
     fprintf(out, "usage: altmin bench ops [options]\n"
                  "       altmin bench sweep [options]\n"
-                 "       altmin bench compare [options]\n\n"
+                 "       altmin bench compare [options]\n"
+                 "       altmin bench tta [options]\n\n"
                  "  ops      measure every operation against this machine's product and copy rates\n"
                  "  sweep    measure a method's sweep against the time of its products alone\n"
-                 "  compare  run the same problem on two backends: speed and agreement\n\n"
+                 "  compare  run the same problem on two backends: speed and agreement\n"
+                 "  tta      time to accuracy of methods on the same network and data\n\n"
                  "altmin bench ops --help and so on list the options.\n");
     return out == stdout ? am_cli_flush("bench") : AM_EXIT_USAGE;
 }
@@ -32,10 +34,11 @@ int am_cli_bench(int argc, char **argv)
     if (strcmp(what, "ops") == 0) return am_bench_ops(argc - 1, argv + 1);
     if (strcmp(what, "sweep") == 0) return am_bench_sweep(argc - 1, argv + 1);
     if (strcmp(what, "compare") == 0) return am_bench_compare(argc - 1, argv + 1);
-    static const char *const names[] = {"ops", "sweep", "compare", NULL};
+    if (strcmp(what, "tta") == 0) return am_bench_tta(argc - 1, argv + 1);
+    static const char *const names[] = {"ops", "sweep", "compare", "tta", NULL};
     const char *nearest = am_nearest_word(what, names);
     fprintf(stderr, "altmin bench: there is no benchmark '%.60s'; %s%s\n", what,
-            nearest ? "did you mean " : "say ops, sweep or compare", nearest ? nearest : "");
+            nearest ? "did you mean " : "say ops, sweep, compare or tta", nearest ? nearest : "");
     return AM_EXIT_USAGE;
 }
 

@@ -11,6 +11,7 @@
 int am_bench_ops(int argc, char **argv);
 int am_bench_sweep(int argc, char **argv);
 int am_bench_compare(int argc, char **argv);
+int am_bench_tta(int argc, char **argv);
 
 /** The option of those that train for data of a shape. */
 #define AM_BENCH_SHAPE_OPTION                                                                                \

@@ -136,7 +136,7 @@ static altmin_error evaluate_all(altmin_trainer *t, altmin_sweep_report *report,
     t->ctx->profile_paused = 1;
     altmin_error error = ALTMIN_OK;
     for (size_t i = 0; i < 3 && !error; i++)
-        if (parts[i].samples->n)
+        if (parts[i].samples->n && !(i == 0 && t->spare_train))
             error = am_evaluate(&t->evaluator, t->ctx, &t->net, w, b, parts[i].samples, parts[i].metrics, st);
     t->ctx->profile_paused = 0;
     t->result.eval_s += now_s() - start_s;

@@ -25,6 +25,7 @@ struct altmin_trainer {
     am_layer_report layer[AM_MAX_HIDDEN + 2];
     altmin_model *best; /* best so far by validation; before the first evaluation the initial weights */
     const char *form[AM_MAX_HIDDEN + 2];
+    int spare_train; /* 1: evaluations leave the training data out, and keep a model by validation data alone */
     am_run_info info;
     am_run_result result;
     am_op_time op[AM_N_OPS];
