@@ -379,8 +379,7 @@ static void sparse_data_need_the_full_batch(void **state)
     assert_int_equal(altmin_trainer_new(&t, set, data, NULL, &st), ALTMIN_ERR_USAGE);
     assert_non_null(strstr(st.message, "sparse"));
     altmin_settings_free(set);
-    t = problem_run(
-        data, (const char *const[]){"method", "fcam", "batch", "0", "hidden", "6", "sweeps", "10", NULL});
+    t = problem_run(data, (const char *const[]){"method", "fcam", "hidden", "6", "sweeps", "10", NULL});
     sweep(t);
     const double first = t->measures.objective;
     for (int k = 1; k < 10; k++) sweep(t);

@@ -75,8 +75,7 @@ static altmin_error fcam_check(const altmin_settings *settings, const am_net *ne
 static am_stream_design design_of(const am_problem *problem, int exact)
 {
     const double n_layers = (double)problem->net->n_layers;
-    const size_t batch = problem->settings->batch;
-    const int full = !batch || batch >= problem->train->n;
+    const int full = am_stream_chunk(problem) == problem->train->n;
     return (am_stream_design){.blocks = fcam_blocks,
                               .refresh = exact ? NULL : fcam_refresh,
                               .boost = 1.0,

@@ -192,6 +192,11 @@ altmin_error am_setting_set(const am_setting *row, altmin_settings *s, const cha
     return error;
 }
 
+int am_setting_given(const altmin_settings *s, const char *name)
+{
+    return s->given[index_of(am_setting_find(name))];
+}
+
 altmin_error am_settings_apply_preset(altmin_settings *s, const char *const *pairs, altmin_status *st)
 {
     for (size_t i = 0; pairs && pairs[i]; i += 2) {

@@ -171,6 +171,8 @@ const char *am_nearest_word(const char *word, const char *const *words);
 /** Set one row from text; the error sentence names the setting, the value and what is allowed. */
 altmin_error am_setting_set(const am_setting *row, altmin_settings *settings, const char *text,
                             altmin_status *st);
+/** 1 when the row `name` was set by am_setting_set: what presets leave alone. */
+int am_setting_given(const altmin_settings *settings, const char *name);
 /** Set rows from NULL-terminated name, value pairs (NULL: none), except those that were given by am_setting_set. */
 altmin_error am_settings_apply_preset(altmin_settings *settings, const char *const *pairs, altmin_status *st);
 /** Current value as text into buf (as altmin_settings_set would accept it). */

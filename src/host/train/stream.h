@@ -158,6 +158,8 @@ struct am_stream {
 
 /* ---------------------------------------------------------------------------------------------- for methods */
 
+/** Samples of a chunk: --batch, or all where that is 0 or too many, and for sparse data unless --batch was given. */
+size_t am_stream_chunk(const am_problem *problem);
 /** Refuse settings that cannot work in chunks; `name` begins the sentence. */
 altmin_error am_stream_check(const char *name, const altmin_settings *settings, const am_net *net,
                              altmin_status *st);

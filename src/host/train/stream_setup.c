@@ -25,27 +25,34 @@ altmin_error am_stream_check(const char *name, const altmin_settings *settings, 
 }
 
 /* Known before memory is taken. */
-static int is_sparse(const am_stream *s)
+static int is_sparse(const am_problem *problem)
 {
-    return s->problem.train->x.sparse.cols > 0;
+    return problem->train->x.sparse.cols > 0;
+}
+
+size_t am_stream_chunk(const am_problem *problem)
+{
+    const altmin_settings *set = problem->settings;
+    const size_t n = problem->train->n,
+                 wanted = is_sparse(problem) && !am_setting_given(set, "batch") ? 0 : set->batch;
+    return wanted && wanted < n ? wanted : n;
 }
 
 static altmin_error set_chunk(am_stream *s, altmin_status *st)
 {
     const am_samples *train = s->problem.train;
-    const size_t wanted = s->problem.settings->batch;
     s->n = train->n;
-    s->chunk = wanted && wanted < s->n ? wanted : s->n;
+    s->chunk = am_stream_chunk(&s->problem);
     s->n_chunks = (s->n + s->chunk - 1) / s->chunk;
     if (s->chunk == s->n && train->source)
         return am_fail(st, ALTMIN_ERR_USAGE,
                        "residency: all %zu samples at once (batch %zu) must be in the backend's memory; use "
                        "--residency device or a smaller --batch",
-                       s->n, wanted);
+                       s->n, s->problem.settings->batch);
     if (s->chunk == s->n) return ALTMIN_OK;
-    if (is_sparse(s))
+    if (is_sparse(&s->problem))
         return am_fail(st, ALTMIN_ERR_USAGE,
-                       "batch %zu: sparse data are trained on as a whole; use --batch 0", wanted);
+                       "batch %zu: sparse data are trained on as a whole; use --batch 0", s->chunk);
     if (s->n > INT32_MAX)
         return am_fail(st, ALTMIN_ERR_DATA, "%zu samples are more than can be shuffled (%d)", s->n,
                        INT32_MAX);
@@ -70,8 +77,8 @@ static void resolve(am_stream *s)
     const size_t d = net->width[0];
     s->two_sided = set->two_sided < 0 ? s->n_layers >= AM_DEEP || s->chunk >= AM_LARGE_CHUNK : set->two_sided;
     s->thinning = set->thin > 0.0 && s->chunk < s->n && net->loss == AM_LOSS_CROSS_ENTROPY;
-    s->white.on =
-        set->whiten > 0.0 && !is_sparse(s) && am_net_kind(net, 1) != AM_LAYER_BLOCK && d <= AM_MAX_WHITE;
+    s->white.on = set->whiten > 0.0 && !is_sparse(&s->problem) && am_net_kind(net, 1) != AM_LAYER_BLOCK &&
+                  d <= AM_MAX_WHITE;
     s->white.k = d;
     for (size_t l = 1; l <= s->n_layers; l++) {
         s->layer[l].kind = am_net_kind(net, l);
