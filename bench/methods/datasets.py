@@ -4,6 +4,7 @@ A set is prepared twice over: with its test samples, for the benchmark, and with
 place, for the search of settings, which must never see the test samples.
 """
 
+import argparse
 import gzip
 import os
 import random
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
 
+sys.path.insert(0, os.path.join(harness.ROOT, "bench", "citation"))
+import citation
+
 IMAGES = 10000  # training images used: the first ones
 HELD_IMAGES = 10000  # the last of the 60,000, for the search
-CITATION_ENDINGS = (".svm", ".edges.tsv", ".train.txt", ".test.txt")
 
 
 @dataclass
@@ -96,7 +99,7 @@ class Graph(DataSet):
 
     def missing(self, args):
         folder = self.folder(args)
-        lacking = [self.name + end for end in CITATION_ENDINGS if not os.path.isfile(os.path.join(folder, self.name + end))]
+        lacking = [self.name + end for end in citation.ENDINGS if not os.path.isfile(os.path.join(folder, self.name + end))]
         return f"'{folder}' lacks {', '.join(lacking)}" if lacking else None
 
     def prepare(self, args, folder, held):
@@ -115,7 +118,7 @@ class Graph(DataSet):
         taken = {int(n) for end in (".train.txt", ".test.txt") for n in read(end).split()}
         free = [n for n in range(nodes) if n not in taken]
         chosen = sorted(random.Random(1).sample(free, 1000))
-        for end in CITATION_ENDINGS:
+        for end in citation.ENDINGS:
             text = "".join(f"{n}\n" for n in chosen) if end == ".test.txt" else read(end)
             with open(path(folder, end), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -181,3 +184,25 @@ def complete(args):
     if unknown:
         harness.fail(f"no data set is called '{unknown[0]}'; there are {', '.join(names)}", 2)
     args.sets = [s for s in ALL if s.name in wanted]
+
+
+def main():
+    """Write one set as the benchmark trains on it, to run `altmin train` on by hand; prints the options that name it."""
+    parser = argparse.ArgumentParser(prog="datasets.py", allow_abbrev=False, description=main.__doc__)
+    parser.add_argument("name", choices=[s.name for s in ALL])
+    parser.add_argument("folder", metavar="FOLDER", help="where the files go; made if it is not there")
+    parser.add_argument("--held", action="store_true", help="held-out training samples in place of the test samples")
+    parser.add_argument("--features", metavar="PATH", help="citation_features command, for the graphs")
+    add_options(parser)
+    args = parser.parse_args()
+    complete(args)
+    dataset = next(s for s in ALL if s.name == args.name)
+    reason = dataset.missing(args)
+    if reason:
+        harness.fail(reason)
+    os.makedirs(args.folder, exist_ok=True)
+    print(" ".join(dataset.prepare(args, args.folder, args.held)))
+
+
+if __name__ == "__main__":
+    main()

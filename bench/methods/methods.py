@@ -13,9 +13,7 @@ import tempfile
 
 import datasets
 import harness
-
-sys.path.insert(0, os.path.join(harness.ROOT, "bench", "citation"))
-import citation
+from datasets import citation
 
 MINI_BATCH = ("fcam", "sgd", "adam")  # a sweep is a pass over chunks or batches, and paper and best are the same
 QUICK = {"sweeps": 6, "passes": 2, "seeds": 1}
