@@ -12,8 +12,8 @@
  * A method supplies its point, its blocks and its defaults (am_stream_design), nothing else. Its state begins with an
  * am_stream; the functions of am_method that it does not need to change are those below.
  *
- * Files: stream.c (chunks, lift, guard, schedule), stream_weight.c (step 4), stream_input.c (constant first layer:
- * whitening and its inverse). Equations: METHODS.md 8 and 9. */
+ * Files: stream.c (passes, lift, guard, schedule), stream_setup.c (settings, memory), stream_chunk.c (samples, thinning),
+ * stream_weight.c (step 4), stream_input.c (constant first layer: whitening and its inverse). Equations: METHODS.md 8, 9. */
 #ifndef AM_STREAM_H
 #define AM_STREAM_H
 
@@ -189,6 +189,11 @@ static inline am_mat am_stream_wb(const am_stream *s, size_t l)
 altmin_error am_stream_upload_identity(am_ctx *ctx, am_mat identity, altmin_status *st);
 
 /* ---------------------------------------------------------------------------------------------- between its files */
+
+/** Samples of the chunk at work, m of them: the data themselves for full batches, gathered columns else; all views. */
+void am_stream_take(am_stream *s, size_t m);
+/** Choose samples by r_L, without bias (am_thin), and issue step(s) with views over those that were kept. */
+void am_stream_thin(am_stream *s, void (*step)(am_stream *s));
 
 /** Declare step 4 of all layers. */
 void am_stream_weight_plan(am_stream *s, am_plan *plan);
