@@ -18,6 +18,7 @@
 #define AM_STREAM_H
 
 #include "host/methods/method.h"
+#include "host/train/whiten.h"
 
 typedef struct am_stream am_stream;
 
@@ -121,19 +122,6 @@ typedef struct am_chunk {
     const int32_t *label;
 } am_chunk;
 
-/** The first layer's coordinates: y = proj'(x - s/(1 + c)), so that H = I; back where W comes from. */
-typedef struct am_stream_white {
-    int on;
-    size_t k;     /* directions kept */
-    am_mat data;  /* k x n (room for d_0 x n); none where the features are not on the device as floats: then
-                     chunks are whitened one by one */
-    am_mat piece; /* d_0 x AM_STREAM_PIECE at most: samples on their way into the Gram matrix */
-    am_mat values, vectors;           /* d_0 x 1, d_0 x d_0 */
-    am_mat scale, proj, back, offset; /* k x k diagonal; d_0 x k; d_0 x k; k x 1 */
-    am_mat w, b; /* W_1 and b_1 folded back to the data's coordinates, for everybody else */
-    float *host; /* d_0 eigenvalues, then diagonals made of them */
-} am_stream_white;
-
 struct am_stream {
     am_problem problem;
     am_stream_design design;
@@ -151,7 +139,7 @@ struct am_stream {
     int keeping;             /* look at this chunk's weights, whether to keep them */
     int thinning, two_sided; /* of the run */
     am_mat ones;             /* m x 1 */
-    am_stream_white white;
+    am_white white; /* the first layer's coordinates */
     am_stream_slots slot;
     am_stream_layer layer[AM_MAX_HIDDEN + 2];
 };

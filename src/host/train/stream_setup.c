@@ -7,7 +7,6 @@
 #define AM_ALIGN_FLOATS    16   /* every matrix of a flat vector starts at a multiple of 64 bytes */
 #define AM_LARGE_CHUNK     1000 /* two-sided from here */
 #define AM_DEEP            5    /* and from this many weight layers */
-#define AM_MAX_WHITE       4096 /* inputs up to which eigenvectors are taken */
 #define AM_UNKNOWN_CLASSES 10   /* unit of losses before the first is known */
 
 /* ---------------------------------------------------------------------------------------------- settings */
@@ -246,12 +245,7 @@ altmin_error am_stream_prepare(am_stream *s, const am_problem *problem, const am
     if (set_chunk(s, st)) return st->code;
     resolve(s);
     if (lay_out(s, st)) return st->code;
-    if (s->white.on) {
-        const size_t d = problem->net->width[0];
-        s->white.host = malloc((d + d * d) * sizeof *s->white.host);
-        if (!s->white.host)
-            return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the eigenvalues of %zu inputs", d);
-    }
+    if (s->white.on && am_white_take(&s->white, problem->net->width[0], st)) return st->code;
     plan_memory(s, plan);
     take_slots(s);
     return am_ctx_status(problem->ctx, st);
@@ -303,5 +297,5 @@ altmin_error am_stream_start(am_stream *s, float *const *w, float *const *b, alt
 void am_stream_free(am_stream *s)
 {
     free(s->host_order);
-    free(s->white.host);
+    am_white_free(&s->white);
 }
