@@ -87,6 +87,8 @@ static altmin_error write_log(const char *path, size_t n_classes, int with_test,
                             .best = first,
                             .last = second,
                             .train_s = 0.5,
+                            .n_jitter = 3,
+                            .backend_detail = "a device; op by op",
                             .eval_s = 0.125,
                             .op = ops,
                             .n_op = sizeof ops / sizeof ops[0]};
@@ -264,6 +266,8 @@ static void test_result(void **state)
     assert_number(get(r, "last"), "sweep", 2);
     assert_null_value(get(r, "last"), "train_loss");
     assert_number(r, "train_s", 0.5);
+    assert_number(r, "jitter", 3);
+    assert_string_equal(get(r, "backend_detail")->valuestring, "a device; op by op");
     assert_number(r, "eval_s", 0.125);
     assert_int_equal(cJSON_GetArraySize(get(r, "ops")), 2);
     assert_text(op, "op", "gemm");

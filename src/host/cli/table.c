@@ -245,6 +245,11 @@ static void print_footer(const am_table *t, const am_run_result *result)
         if (t->has_valid) print_metrics(t, "valid", &result->best.valid);
         if (t->has_test) print_metrics(t, "test", &result->best.test);
     }
+    const char *later = result->backend_detail ? strstr(result->backend_detail, "; ") : NULL;
+    if (result->n_jitter)
+        fprintf(t->out, "note      %zu factorization%s needed a larger ridge\n", result->n_jitter,
+                result->n_jitter == 1 ? "" : "s");
+    if (later) fprintf(t->out, "note      backend: %s\n", later + 2);
     am_monitor_verdict(verdict, sizeof verdict, &result->monitor);
     fprintf(t->out, "monitor   %s\n", verdict);
     am_print_seconds(train, sizeof train, result->train_s);

@@ -299,6 +299,8 @@ static void collect_ops(altmin_trainer *t)
     }
     t->result.op = t->op;
     t->result.n_op = n;
+    t->result.n_jitter = t->ctx->n_jitter;
+    t->result.backend_detail = t->ctx->detail;
 }
 
 altmin_error am_trainer_run(altmin_trainer *t, const am_observer *observer, size_t n_observers,

@@ -55,7 +55,9 @@ typedef struct am_run_result {
     size_t n_sweeps;
     altmin_sweep_report best, last; /* best by validation (by train without validation data) */
     double train_s, eval_s;
-    am_monitor_report monitor; /* what the run shows about convergence */
+    size_t n_jitter;            /* factorizations that needed a larger ridge */
+    const char *backend_detail; /* as in am_run_info, with what the backend had to say later */
+    am_monitor_report monitor;  /* what the run shows about convergence */
     const am_op_time *op;
     size_t n_op;
 } am_run_result;

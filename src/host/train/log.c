@@ -5,7 +5,8 @@
  * activation, scaling, settings, data, test, widths, parameters, forms, plan}
  *   {"type":"sweep", sweep, time_s, objective, feasibility, step_norm, eps, guarded, subgradient, train_*, valid_*, test_*,
  *    box_violation, residual, steps}
- *   {"type":"result", stop, detail, sweeps, best_sweep, best, last, train_s, eval_s, monitor, ops}
+ *   {"type":"result", stop, detail, sweeps, best_sweep, best, last, train_s, eval_s, jitter, backend_detail, monitor,
+ *    ops}
  *
  * residual: ||z - W a - b|| per layer; steps: 2-norms of the blocks' changes, {"W":[a number per layer], "b":, "z":, "a":}; `altmin monitor` reads them again.
  * Measurements are loss and accuracy for classification, loss, r2 and mse for regression; null where there is
@@ -271,6 +272,8 @@ static void log_end(void *user, const am_run_result *result)
     fputc('}', f);
     put_real(f, "train_s", result->train_s);
     put_real(f, "eval_s", result->eval_s);
+    put_count(f, "jitter", result->n_jitter);
+    put_text(f, "backend_detail", result->backend_detail);
     put_key(f, "monitor");
     am_monitor_put_json(f, &result->monitor);
     put_key(f, "ops");
