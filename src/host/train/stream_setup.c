@@ -276,8 +276,8 @@ void am_stream_view_weights(am_stream *s, size_t l, size_t d_in)
 altmin_error am_stream_start(am_stream *s, float *const *w, float *const *b, altmin_status *st)
 {
     am_ctx *ctx = s->problem.ctx;
-    am_fill(ctx, s->theta, 0.0f);
-    am_fill(ctx, s->direction, 0.0f);
+    const am_mat zeroed[] = {s->theta, s->direction, s->step}; /* padding stays zero for good */
+    for (int i = 0; i < 3; i++) am_fill(ctx, zeroed[i], 0.0f);
     for (size_t l = 1; l <= s->n_layers; l++) {
         am_stream_layer *layer = &s->layer[l];
         am_stream_view_weights(s, l, s->problem.net->width[l - 1]);
