@@ -64,14 +64,15 @@ SETTING(.name = "gamma", .type = AM_SET_REAL, .offset = FIELD(gamma), .fallback 
 SETTING(.name = "nu", .type = AM_SET_REAL, .offset = FIELD(nu), .fallback = "1e-6", .min = 0, .max = NO_LIMIT,
         .min_open = 1, .symbol = "nu",
         .help =
-            "dladmm: penalty on z - (W a + b) and a - h(z) of the hidden layers; --rho is the output layer's")
+            "dladmm: penalty on z - (W a + b) and a - h(z) of the hidden layers; --rho is the output layer's. radmm: "
+            "penalty on a - a_prev - h(z) of the blocks")
 SETTING(.name = "prox-w", .type = AM_SET_REAL, .offset = FIELD(prox_w), .fallback = "1", .min = 0,
         .max = NO_LIMIT, .symbol = "alpha",
-        .help = "bcd, dladmm with --step exact: weight of the squared change of W in its block")
+        .help = "bcd, dladmm with --step exact, radmm: weight of the squared change of W in its block")
 SETTING(.name = "prox-z", .type = AM_SET_REAL, .offset = FIELD(prox_z), .fallback = "1", .min = 0,
-        .max = NO_LIMIT, .symbol = "alpha", .help = "bcd: the same for hidden z")
+        .max = NO_LIMIT, .symbol = "alpha", .help = "bcd, radmm: the same for hidden z")
 SETTING(.name = "prox-a", .type = AM_SET_REAL, .offset = FIELD(prox_a), .fallback = "0", .min = 0,
-        .max = NO_LIMIT, .help = "bcd: the same for hidden a")
+        .max = NO_LIMIT, .help = "bcd, radmm: the same for hidden a")
 SETTING(.name = "prox-out", .type = AM_SET_REAL, .offset = FIELD(prox_out), .fallback = "1", .min = 0,
         .max = NO_LIMIT, .symbol = "alpha", .help = "bcd: the same for the output a")
 SETTING(.name = "penalty-every", .type = AM_SET_COUNT, .offset = FIELD(penalty_every), .fallback = "0",
@@ -89,12 +90,12 @@ SETTING(.name = "beta", .type = AM_SET_REAL, .offset = FIELD(beta), .fallback = 
 SETTING(.name = "split", .type = AM_SET_CHOICE, .offset = FIELD(split), .fallback = "3",
         .choices = split_names, .choice_first = 2,
         .help = "radmm: variables of a residual block; 3: W, z, a, each minimised exactly, relu only; 2: W, a "
-                "by gradient steps with a majoriser found by halving, any activation")
+                "by gradient steps whose length is found by trial, any activation")
 SETTING(.name = "order", .type = AM_SET_CHOICE, .offset = FIELD(order), .fallback = "serial",
         .choices = order_names,
         .help = "radmm: order of blocks; serial: first to last; wavefront: the same results from blocks of "
-                "several sweeps at once, one per thread; jacobi: all blocks of a sweep at once from old "
-                "values, without any guarantee of descent")
+                "several sweeps at once, one per thread; jacobi: all layers of a sweep at once from old "
+                "values of the others, without any guarantee of descent: raise --prox-z and --prox-a")
 SETTING(.name = "batch", .type = AM_SET_COUNT, .offset = FIELD(batch), .fallback = "250", .min = 0,
         .max = 2147483647.0, .unit = "samples", .symbol = "m",
         .help = "sgd, adam, fcam: samples per step, drawn anew in every pass; 0: all samples")
