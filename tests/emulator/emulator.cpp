@@ -61,6 +61,8 @@ struct device {
     std::vector<cudaStream_t> streams;
     std::vector<cudaGraph_t> recordings; /* under way */
     std::map<void *, size_t> memory, pinned;
+    std::multimap<size_t, void *>
+        spare; /* large blocks given back, by size: fresh pages are slow, more so to sanitizers */
     std::vector<condition> conditions{condition{0, 0}}; /* handle 0 is nobody's */
     cudaError_t last = cudaSuccess, broken = cudaSuccess;
     size_t calls[AM_N_FAULTS] = {}, due[AM_N_FAULTS] = {};
@@ -203,7 +205,13 @@ cudaError_t take(std::map<void *, size_t> &list, void **memory, size_t n_bytes)
     *memory = nullptr;
     if (am_emulator_due(AM_FAULT_ALLOC)) return fail(cudaErrorMemoryAllocation);
     const size_t padded = n_bytes <= SIZE_MAX - 255 ? (n_bytes + 255) / 256 * 256 : 0;
-    *memory = padded ? std::aligned_alloc(256, padded) : nullptr;
+    const auto spare = the.spare.find(padded);
+    if (spare != the.spare.end()) {
+        *memory = spare->second;
+        the.spare.erase(spare);
+    } else {
+        *memory = padded ? std::aligned_alloc(256, padded) : nullptr;
+    }
     if (!*memory) return fail(cudaErrorMemoryAllocation);
     std::memset(*memory, 0xff, std::min(padded, poisoned_bytes));
     list[*memory] = n_bytes;
@@ -215,8 +223,14 @@ cudaError_t give_back(std::map<void *, size_t> &list, void *memory)
 {
     if (!memory) return cudaSuccess;
     const cudaError_t status = drain();
-    if (list.erase(memory) == 0) misuse("memory is given back that was never taken, or twice");
-    std::free(memory);
+    const auto block = list.find(memory);
+    if (block == list.end()) misuse("memory is given back that was never taken, or twice");
+    const size_t padded = (block->second + 255) / 256 * 256;
+    list.erase(block);
+    if (padded >= poisoned_bytes)
+        the.spare.emplace(padded, memory);
+    else
+        std::free(memory);
     am_emulator_count(-1);
     return status;
 }
