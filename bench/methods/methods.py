@@ -115,20 +115,27 @@ def target_cell(runs, target):
     return text if len(good) == len(hits) else f"{text} ({len(good)} of {len(hits)})"
 
 
-def verdict(monitor):
-    rate = monitor["rate"]
-    if rate == "r-linear":
-        rate = f"R-linear {number(monitor['rho_objective'])}"
-    elif rate == "sublinear":
-        rate = f"sublinear, KL {number(monitor['theta'], 2)}"
-    rises = monitor["decrease"][0]["violations"]
-    return rate + (f", F rose in {rises} of {monitor['sweeps'] - 1}" if rises else "")
+def extent(values, digits):
+    """One number, or the range over seeds."""
+    ends = [number(v, digits) for v in (min(values), max(values))]
+    return ends[0] if ends[0] == ends[1] else "-".join(ends)
 
 
-def verdicts(runs):
-    said = [verdict(r["monitor"]) for r in runs]
-    common = max(said, key=said.count)
-    return common if said.count(common) == len(said) else "; ".join(dict.fromkeys(said))
+def verdict(monitors):
+    """What the monitor said over seeds: each rate class once, with the range of what was measured."""
+    said = []
+    for rate in dict.fromkeys(m["rate"] for m in monitors):
+        of_rate = [m for m in monitors if m["rate"] == rate]
+        if rate == "r-linear":
+            said.append(f"R-linear {extent([m['rho_objective'] for m in of_rate], 3)}")
+        elif rate == "sublinear":
+            said.append(f"sublinear, KL {extent([m['theta'] for m in of_rate], 2)}")
+        else:
+            said.append(rate)
+    rises = [m["decrease"][0]["violations"] for m in monitors]
+    if any(rises):
+        said.append(f"F rose in {extent(rises, 0)} of {max(m['sweeps'] for m in monitors) - 1}")
+    return "; ".join(said)
 
 
 def table(dataset, runs):
@@ -145,7 +152,7 @@ def table(dataset, runs):
             continue
         cells = [method, "both" if method in MINI_BATCH else preset, str(max(r["n_sweeps"] for r in trained)),
                  *(target_cell(trained, t) for t in dataset.targets), spread([r["final_train"] for r in trained]),
-                 spread([r["final_test"] for r in trained]), verdicts(trained),
+                 spread([r["final_test"] for r in trained]), verdict([r["monitor"] for r in trained]),
                  f"{statistics.median(r['ms_per_sweep'] for r in trained):.3g}"]
         lines.append("| " + " | ".join(cells) + " |")
     return lines + [""]

@@ -90,6 +90,14 @@ class Methods(unittest.TestCase):
         runs = [{"to_target": {"0.8": {"sweep": s, "time_s": s / 2}}} for s in (4, 9, 6)] + [{"to_target": {"0.8": None}}]
         self.assertEqual(methods.target_cell(runs, 0.8), "6 / 3 s (3 of 4)")
 
+    def test_verdict_over_seeds(self):
+        def monitor(rate, theta=None, factor=None, rises=0):
+            return {"rate": rate, "theta": theta, "rho_objective": factor, "sweeps": 40, "decrease": [{"violations": rises}]}
+        self.assertEqual(methods.verdict([monitor("sublinear", 0.784), monitor("unresolved"), monitor("sublinear", 1.12)]),
+                         "sublinear, KL .78-1.12; unresolved")
+        self.assertEqual(methods.verdict([monitor("r-linear", factor=0.9, rises=3), monitor("r-linear", factor=0.9)]),
+                         "R-linear .900; F rose in 0-3 of 39")
+
     def test_images_are_cut_as_said(self):
         n, side = 60000, 1
         labels = bytes(i % 10 for i in range(n))
