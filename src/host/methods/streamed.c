@@ -1,7 +1,16 @@
-/* Checks that streamed methods share; see streamed.h. */
+/* Defaults and checks that streamed methods share; see streamed.h. */
 #include "host/methods/streamed.h"
 
-#include "host/train/stream.h"
+am_stream_design am_streamed_design(const am_problem *problem, double eta, double eta_full)
+{
+    const double boost = problem->settings->boost;
+    const int full = am_stream_chunk(problem) == problem->train->n;
+    return (am_stream_design){.scale_rate = boost <= 0.0,
+                              .boost = boost > 0.0 ? boost : 1.0,
+                              .eta = full ? eta_full : eta,
+                              .lam = full ? 3.0 : 10.0,
+                              .warm = full ? 5.0 : 20.0};
+}
 
 altmin_error am_streamed_check(const char *name, const altmin_settings *settings, const am_net *net,
                                altmin_status *st)

@@ -12,11 +12,15 @@
 #define AM_STREAMED_H
 
 #include "host/methods/method.h"
+#include "host/train/stream.h"
 
 /* States begin with an am_stream. */
 extern const am_method am_method_mdlam_stream, am_method_tiam_stream, am_method_bcd_stream,
     am_method_dladmm_stream, am_method_radmm_stream;
 
+/** What the design of a streamed method has in common: rates by --boost; eta, lam and warm of a stream of chunks, or of full
+ *  batches, whose sums need less damping and carry longer steps. */
+am_stream_design am_streamed_design(const am_problem *problem, double eta, double eta_full);
 /** Refuse what no streamed method can do: thinning, which is unbiased for linear maps of r alone. Then as the shell. */
 altmin_error am_streamed_check(const char *name, const altmin_settings *settings, const am_net *net,
                                altmin_status *st);

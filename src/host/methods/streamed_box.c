@@ -8,7 +8,6 @@
 #include "host/methods/streamed.h"
 
 #include "host/train/steps.h"
-#include "host/train/stream.h"
 
 #include <stdlib.h>
 
@@ -80,14 +79,8 @@ static altmin_error box_prepare(void **state, const am_problem *problem, am_plan
     if (!s) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the state of a stream");
     const altmin_settings *set = problem->settings;
     const am_net *net = problem->net;
-    const am_stream_design design = {.blocks = box_blocks,
-                                     .refresh = box_refresh,
-                                     .inertial = 1,
-                                     .scale_rate = set->boost <= 0.0,
-                                     .boost = set->boost > 0.0 ? set->boost : 1.0,
-                                     .eta = 1.0,
-                                     .lam = 10.0,
-                                     .warm = 20.0};
+    am_stream_design design = am_streamed_design(problem, 1.0, 2.0);
+    design.blocks = box_blocks, design.refresh = box_refresh, design.inertial = 1;
     if (am_stream_prepare(&s->base, problem, &design, plan, st)) return st->code;
     s->margin = am_slots_new(problem->ctx, 1);
     am_slot_set(problem->ctx, s->margin, AM_TAU_MARGIN);

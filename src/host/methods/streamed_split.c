@@ -11,7 +11,6 @@
  * dladmm adds its multiplier u = z_L - m_L(new a) to the head's target: r_L <- r_L + u = 2 r_L - W_L d_{L-1}. */
 #include "host/methods/streamed.h"
 
-#include "host/train/stream.h"
 #include "host/train/stream_down.h"
 
 #include <stdlib.h>
@@ -74,14 +73,8 @@ static altmin_error split_prepare(void **state, const am_problem *problem, am_pl
     if (!s) return am_fail(st, ALTMIN_ERR_MEMORY, "no memory for the state of a stream");
     const altmin_settings *set = problem->settings;
     const size_t *width = problem->net->width, n_layers = problem->net->n_layers;
-    const am_stream_design design = {.blocks = split_blocks,
-                                     .refresh = split_refresh,
-                                     .keep_z = 1,
-                                     .scale_rate = set->boost <= 0.0,
-                                     .boost = set->boost > 0.0 ? set->boost : 1.0,
-                                     .eta = 30.0 / (double)n_layers,
-                                     .lam = 10.0,
-                                     .warm = 20.0};
+    am_stream_design design = am_streamed_design(problem, 30.0 / (double)n_layers, 20.0);
+    design.blocks = split_blocks, design.refresh = split_refresh, design.keep_z = 1;
     if (am_stream_prepare(&s->base, problem, &design, plan, st)) return st->code;
     s->ratio = am_slots_new(problem->ctx, 1);
     am_slot_set(problem->ctx, s->ratio, set->rho / set->gamma);
