@@ -6,8 +6,6 @@
 
 #include "host/train/rng.h"
 
-#define AM_ALIGN_FLOATS 16 /* every matrix of a flat vector starts at a multiple of 64 bytes */
-
 am_mat am_gradient_value(const am_gradient *g, size_t l, am_block block)
 {
     return block == AM_BLOCK_W ? am_flat_weight(g, &g->grad, l) : am_flat_bias(g, &g->grad, l);
@@ -48,8 +46,9 @@ static void issue_sweep(void *state)
     am_gradient *g = state;
     am_ctx *ctx = g->problem.ctx;
     am_scalar(ctx, g->slot.total, AM_SCALAR_SET, &g->slot.zero);
-    for (size_t i = 0; i < n_batches(g); i++) {
-        am_label(ctx, "batch %zu of %zu", i + 1, n_batches(g));
+    const size_t n = am_settings_steps_of_pass(g->problem.settings, g->n_pass, n_batches(g));
+    for (size_t i = 0; i < n; i++) {
+        am_label(ctx, "batch %zu of %zu", i + 1, n);
         am_gradient_step(g, i);
     }
     measure_change(g);
@@ -59,18 +58,24 @@ static void gradient_sweep(void *state)
 {
     am_gradient *g = state;
     am_ctx *ctx = g->problem.ctx;
-    g->n_pass++;
+    const size_t n = n_batches(g);
+    if (++g->n_pass == 1 && g->input.white.on) am_gradient_white_start(g);
     if (g->batch < g->n) { /* ahead of the sweep: a recorded sweep reads the new order from the same place */
         am_rng_permutation(g->order, g->n, g->problem.settings->seed, (uint32_t)g->n_pass);
         am_upload_bytes(ctx, g->index, g->order, g->n * sizeof *g->order);
     }
-    am_sweep(ctx, 0, issue_sweep, g);
+    am_sweep(ctx, am_settings_steps_of_pass(g->problem.settings, g->n_pass, n) < n, issue_sweep, g);
+    if (g->input.white.on)
+        am_white_fold(&g->input.white, ctx, am_flat_weight(g, &g->theta, 1), am_flat_bias(g, &g->theta, 1));
 }
 
 static void gradient_measure(const void *state, const double *slot, am_measures *out)
 {
     const am_gradient *g = state;
-    const double loss = slot[g->slot.total], mu = g->problem.settings->mu;
+    const altmin_settings *set = g->problem.settings;
+    const size_t n_steps = n_batches(g), n_done = am_settings_steps_of_pass(set, g->n_pass, n_steps);
+    const double n_seen = n_done < n_steps ? (double)n_done * (double)g->batch : (double)g->n;
+    const double loss = slot[g->slot.total] * ((double)g->n / n_seen), mu = set->mu;
     *out = (am_measures){.objective = g->problem.net->loss == AM_LOSS_SQUARED ? 0.5 * loss : loss,
                          .eps = NAN,
                          .gradient = NAN};
@@ -106,24 +111,6 @@ static altmin_error gradient_check(const altmin_settings *settings, const am_net
     return ALTMIN_OK;
 }
 
-/* Offsets of all matrices in a flat vector. Sums of these products were checked with the network. */
-static altmin_error lay_out(am_gradient *g, altmin_status *st)
-{
-    const size_t *width = g->problem.net->width;
-    size_t at = 0;
-    for (int part = 0; part < 2; part++) {
-        for (size_t l = 1; l <= g->n_layers; l++) {
-            *(part ? &g->layer[l].b_at : &g->layer[l].w_at) = at;
-            const size_t len = part ? width[l] : width[l] * width[l - 1];
-            if (am_size_add(at, len, &at) || am_size_add(at, AM_ALIGN_FLOATS - 1, &at))
-                return am_fail(st, ALTMIN_ERR_MEMORY, "the network has more weights than memory can address");
-            at -= at % AM_ALIGN_FLOATS;
-        }
-        *(part ? &g->n_floats : &g->n_weights) = at;
-    }
-    return ALTMIN_OK;
-}
-
 static void plan_memory(am_gradient *g, am_plan *plan)
 {
     const am_net *net = g->problem.net;
@@ -153,7 +140,7 @@ static void take_slots(am_gradient *g)
     const am_slot c = am_slots_new(ctx, 17);
     g->slot = (am_gradient_slots){c,     c + 1,  c + 2,  c + 3,  c + 4,  c + 5,  c + 6,  c + 7, c + 8,
                                   c + 9, c + 10, c + 11, c + 12, c + 13, c + 14, c + 15, c + 16};
-    const double n_steps = (double)n_batches(g) * set->sweeps;
+    const double n_steps = am_settings_steps_of_run(set, n_batches(g));
     const size_t rest = g->n % g->batch;
     const double value[17] = {0.0,
                               1.0,
@@ -205,7 +192,8 @@ static altmin_error prepare(int adam, void **state, const am_problem *problem, a
     g->adam = adam;
     g->cosine = problem->settings->schedule == AM_SCHEDULE_COSINE;
     g->n_layers = problem->net->n_layers;
-    if (set_batch(g, st) || lay_out(g, st)) return st->code;
+    g->n_features = problem->net->width[0];
+    if (set_batch(g, st) || am_flat_lay_out(g, st) || am_gradient_white_prepare(g, plan, st)) return st->code;
     plan_memory(g, plan);
     take_slots(g);
     if (problem->settings->subgradient) am_subgradient_slots(&g->norm, problem->ctx);
@@ -222,6 +210,19 @@ static altmin_error adam_prepare(void **state, const am_problem *problem, am_pla
     return prepare(1, state, problem, plan, st);
 }
 
+/* In the data's coordinates. */
+static am_mat gradient_weight(const void *state, size_t l)
+{
+    const am_gradient *g = state;
+    return l == 1 && g->input.white.on ? g->input.white.w : am_flat_weight(g, &g->theta, l);
+}
+
+static am_mat gradient_bias(const void *state, size_t l)
+{
+    const am_gradient *g = state;
+    return l == 1 && g->input.white.on ? g->input.white.b : am_flat_bias(g, &g->theta, l);
+}
+
 static altmin_error gradient_start(void *state, float *const *w, float *const *b, altmin_status *st)
 {
     am_gradient *g = state;
@@ -230,23 +231,11 @@ static altmin_error gradient_start(void *state, float *const *w, float *const *b
                                      &g->second}; /* padding stays zero for good */
     for (int i = 0; i < (g->adam ? 4 : 3); i++) am_fill(ctx, zeroed[i]->all, 0.0f);
     for (size_t l = 1; l <= g->n_layers; l++) {
-        am_upload(ctx, am_flat_weight(g, &g->theta, l), w[l]);
-        am_upload(ctx, am_flat_bias(g, &g->theta, l), b[l]);
+        am_upload(ctx, gradient_weight(g, l), w[l]);
+        am_upload(ctx, gradient_bias(g, l), b[l]);
     }
     am_copy(ctx, g->start.all, g->theta.all);
     return am_ctx_status(ctx, st);
-}
-
-static am_mat gradient_weight(const void *state, size_t l)
-{
-    const am_gradient *g = state;
-    return am_flat_weight(g, &g->theta, l);
-}
-
-static am_mat gradient_bias(const void *state, size_t l)
-{
-    const am_gradient *g = state;
-    return am_flat_bias(g, &g->theta, l);
 }
 
 static const char *gradient_form(const void *state, size_t l)
@@ -259,13 +248,14 @@ static void gradient_release(void *state)
 {
     am_gradient *g = state;
     free(g->order);
+    am_white_free(&g->input.white);
     free(g);
 }
 
 /* Tuned on MNIST (784-300-300-10, held-out training samples); these methods have no published settings for this use. */
-static const char *const sgd_preset[] = {"init", "he",       "batch", "100", "rate",
-                                         "0.15", "momentum", "0.9",   NULL};
-static const char *const adam_preset[] = {"init", "he", "batch", "250", "rate", "3e-3", NULL};
+static const char *const sgd_preset[] = {"init",     "he",  "batch",  "100", "rate", "0.15",
+                                         "momentum", "0.9", "whiten", "0",   NULL};
+static const char *const adam_preset[] = {"init", "he", "batch", "250", "rate", "3e-3", "whiten", "0", NULL};
 
 /* The same search on Cora (few samples) and Wine Quality (values); see bench/results/2026-11-22-methods. */
 static const char *const sgd_few[] = {"rate", "5e-3", "mu", "1", NULL};
@@ -280,6 +270,7 @@ const am_method am_method_sgd = {
     .preset = {sgd_preset, sgd_preset, sgd_preset},
     .preset_for = {[AM_DATA_FEW] = {sgd_few, sgd_few, sgd_few},
                    [AM_DATA_VALUES] = {sgd_values, sgd_values, sgd_values}},
+    .parts = 1,
     .check = gradient_check,
     .prepare = sgd_prepare,
     .start = gradient_start,
@@ -299,6 +290,7 @@ const am_method am_method_adam = {
     .preset = {adam_preset, adam_preset, adam_preset},
     .preset_for = {[AM_DATA_FEW] = {adam_few, adam_few, adam_few},
                    [AM_DATA_VALUES] = {adam_values, adam_values, adam_values}},
+    .parts = 1,
     .check = gradient_check,
     .prepare = adam_prepare,
     .start = gradient_start,

@@ -1,12 +1,14 @@
 /* A batch, forward, backward, update; see gradient_step.h. */
 #include "host/methods/gradient_step.h"
 
+#define AM_ALIGN_FLOATS 16 /* every matrix of a flat vector starts at a multiple of 64 bytes */
+
 /* ---------------------------------------------------------------------------------------------- views */
 
 am_mat am_flat_weight(const am_gradient *g, const am_flat *v, size_t l)
 {
     const size_t *width = g->problem.net->width;
-    return (am_mat){v->all.data + g->layer[l].w_at, width[l], width[l - 1]};
+    return (am_mat){v->all.data + g->layer[l].w_at, width[l], l == 1 ? g->n_features : width[l - 1]};
 }
 
 am_mat am_flat_bias(const am_gradient *g, const am_flat *v, size_t l)
@@ -16,11 +18,29 @@ am_mat am_flat_bias(const am_gradient *g, const am_flat *v, size_t l)
 
 am_mat am_flat_weights(const am_gradient *g, const am_flat *v)
 {
-    return (am_mat){v->all.data, g->n_weights, 1};
+    return (am_mat){v->all.data + g->n_biases, g->n_floats - g->n_biases, 1};
 }
+
 am_mat am_flat_biases(const am_gradient *g, const am_flat *v)
 {
-    return (am_mat){v->all.data + g->n_weights, g->n_floats - g->n_weights, 1};
+    return (am_mat){v->all.data, g->n_biases, 1};
+}
+
+altmin_error am_flat_lay_out(am_gradient *g, altmin_status *st)
+{
+    size_t at = 0;
+    for (int part = 0; part < 2; part++) {
+        for (size_t l = g->n_layers; l >= 1; l--) {
+            *(part ? &g->layer[l].w_at : &g->layer[l].b_at) = at;
+            const am_flat none = {{0}};
+            const am_mat shape = part ? am_flat_weight(g, &none, l) : am_flat_bias(g, &none, l);
+            if (am_size_add(at, shape.rows * shape.cols, &at) || am_size_add(at, AM_ALIGN_FLOATS - 1, &at))
+                return am_fail(st, ALTMIN_ERR_MEMORY, "the network has more weights than memory can address");
+            at -= at % AM_ALIGN_FLOATS;
+        }
+        *(part ? &g->n_floats : &g->n_biases) = at;
+    }
+    return ALTMIN_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------- one step */
@@ -48,12 +68,12 @@ static batch take_batch(am_gradient *g, size_t i)
     batch b = {.m = left < g->batch ? left : g->batch};
     b.inv_m = b.m == g->batch ? g->slot.inv_m : g->slot.inv_last;
     if (g->batch == g->n) {
-        b.x = train->x, b.target = train->target, b.label = train->label;
+        b.x = am_gradient_input(g), b.target = train->target, b.label = train->label;
         return b;
     }
     const int32_t *index = (const int32_t *)g->index + first;
-    b.x.dense = am_mat_cols(g->x, 0, b.m);
-    am_gather_columns(ctx, b.x.dense, train->x.dense, index);
+    b.x.dense = (am_mat){g->x.data, g->n_features, b.m};
+    am_gather_columns(ctx, b.x.dense, am_gradient_input(g).dense, index);
     if (g->problem.net->loss == AM_LOSS_SQUARED) {
         b.target = am_mat_cols(g->y, 0, b.m);
         am_gather_columns(ctx, b.target, train->target, index);

@@ -11,8 +11,10 @@
 
 #include "host/methods/gradient.h"
 #include "host/train/steps_subgradient.h"
+#include "host/train/whiten.h"
 
-/* One vector over all parameters: W_1 .. W_L, then b_1 .. b_L, padded with zeros. */
+/* One vector over all parameters: b_L .. b_1, then W_L .. W_1, padded with zeros. The first layer comes last: it gets
+ * narrower when the input is whitened. */
 typedef struct am_flat {
     am_mat all;
 } am_flat;
@@ -31,12 +33,21 @@ typedef struct am_gradient_slots {
     am_slot loss, total, weight2;                                                  /* results */
 } am_gradient_slots;
 
+/* --whiten: the first layer in whitened coordinates, for comparison with methods that have them. */
+typedef struct am_gradient_white {
+    am_white white;
+    am_mat gram, mean, mean_bias; /* A and s of the samples looked at; s/(1 + c) */
+    am_mat drawn;                 /* these samples, where they are not all */
+    am_slot trace, scale;
+} am_gradient_white;
+
 struct am_gradient {
     am_problem problem;
     int adam, cosine;
     size_t n_layers, n, batch; /* batch = n: no gathering, no shuffling */
     size_t n_pass;
-    size_t n_weights, n_floats; /* of a flat vector: weights, everything */
+    size_t n_features;         /* rows of the first layer's input */
+    size_t n_biases, n_floats; /* of a flat vector: biases, everything */
     am_flat theta, grad, first, second, start;
     am_mat q;    /* flat, widest hidden layer x m: dF/da_l of the layer that back-propagation is at */
     am_mat x, y; /* gathered samples and targets */
@@ -44,6 +55,7 @@ struct am_gradient {
     int32_t *order; /* host */
     am_gradient_slots slot;
     am_subgradient norm; /* slots of gradient_norm alone */
+    am_gradient_white input;
     am_gradient_layer layer[AM_MAX_HIDDEN + 2];
 };
 
@@ -53,6 +65,16 @@ am_mat am_flat_bias(const am_gradient *g, const am_flat *v, size_t l);
 /** All weights, all biases of a flat vector as one column each, padding included. */
 am_mat am_flat_weights(const am_gradient *g, const am_flat *v);
 am_mat am_flat_biases(const am_gradient *g, const am_flat *v);
+
+/** Offsets of all matrices in a flat vector for g->n_features features. */
+altmin_error am_flat_lay_out(am_gradient *g, altmin_status *st);
+
+/** Refuse what --whiten cannot do, and declare its matrices. Nothing without --whiten. */
+altmin_error am_gradient_white_prepare(am_gradient *g, am_plan *plan, altmin_status *st);
+/** In the first pass, ahead of its sweep: coordinates, whitened data, weights in them. Part of the training time. */
+void am_gradient_white_start(am_gradient *g);
+/** The training data that batches are taken from. */
+am_input am_gradient_input(const am_gradient *g);
 
 /** Issue the gradient of the mean loss of batch i at the current weights: into g->grad, the loss into g->slot.loss. */
 void am_gradient_of_batch(am_gradient *g, size_t i);

@@ -207,6 +207,22 @@ altmin_error am_settings_apply_preset(altmin_settings *s, const char *const *pai
     return ALTMIN_OK;
 }
 
+/* ---- passes ---- */
+
+size_t am_settings_steps_of_pass(const altmin_settings *s, size_t pass, size_t n_steps)
+{
+    const double left = s->sweeps - (double)(pass - 1);
+    const double part = ceil((left < 1.0 ? left : 1.0) * (double)n_steps - 1e-9);
+    return part < 1.0 ? 1 : (size_t)part;
+}
+
+double am_settings_steps_of_run(const altmin_settings *s, size_t n_steps)
+{
+    const size_t n_sweeps = am_settings_n_sweeps(s);
+    if (!n_sweeps) return 0.0;
+    return (double)n_steps * (double)(n_sweeps - 1) + (double)am_settings_steps_of_pass(s, n_sweeps, n_steps);
+}
+
 /* ---- life and death ---- */
 
 altmin_settings *altmin_settings_new(void)

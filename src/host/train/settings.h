@@ -81,23 +81,23 @@ struct altmin_settings {
     double momentum;               /* of sgd */
     double beta1, beta2, adam_eps; /* of adam */
     /* methods that go through the samples in chunks */
-    int stream;                         /* 0, 1: the method's blocks over the stream shell */
-    double box;                         /* half-width of the linearised box, relative */
-    double boost;                       /* of rates from a layer to the one below; 0: automatic */
-    double eta, lam;                    /* length and prox weight of weight steps; 0: the method's */
-    double gam;                         /* fcam: prox weight of the downward map; may be infinite */
-    double kappa;                       /* of the output block */
-    double warm;                        /* chunks; 0: the method's */
-    size_t refresh;                     /* chunks */
-    double forget;                      /* share of the running Gram that a refresh keeps */
-    size_t rank;                        /* of deflated inverses; 0: Cholesky */
-    int two_sided;                      /* -1 auto, 0, 1 */
-    double thin;                        /* 0: off */
-    double whiten;                      /* share of energy; 0: off */
-    size_t gram_samples;                /* 0: all */
+    int stream;          /* 0, 1: the method's blocks over the stream shell */
+    double box;          /* half-width of the linearised box, relative */
+    double boost;        /* of rates from a layer to the one below; 0: automatic */
+    double eta, lam;     /* length and prox weight of weight steps; 0: the method's */
+    double gam;          /* fcam: prox weight of the downward map; may be infinite */
+    double kappa;        /* of the output block */
+    double warm;         /* chunks; 0: the method's */
+    size_t refresh;      /* chunks */
+    double forget;       /* share of the running Gram that a refresh keeps */
+    size_t rank;         /* of deflated inverses; 0: Cholesky */
+    int two_sided;       /* -1 auto, 0, 1 */
+    double thin;         /* 0: off */
+    double whiten;       /* share of energy; 0: off */
+    size_t gram_samples; /* 0: all */
     /* run */
     uint64_t seed;
-    double sweeps; /* passes of methods that go in chunks, which may end inside one; else whole */
+    double sweeps;          /* passes of methods that go in chunks, which may end inside one; else whole */
     double time_limit;      /* seconds; 0: none */
     double target_accuracy; /* 0: none */
     size_t patience;        /* evaluations; 0: off */
@@ -130,6 +130,12 @@ static inline size_t am_settings_n_sweeps(const altmin_settings *s)
     const size_t whole = (size_t)s->sweeps;
     return (double)whole < s->sweeps ? whole + 1 : whole;
 }
+
+/** Steps of pass number `pass` = 1, 2, .. of a method that goes in n_steps chunks through the samples: all, but for the last
+ * pass when --sweeps ends inside it, and one at least. */
+size_t am_settings_steps_of_pass(const altmin_settings *s, size_t pass, size_t n_steps);
+/** Steps of the whole run. */
+double am_settings_steps_of_run(const altmin_settings *s, size_t n_steps);
 
 /** One row of the table. */
 typedef struct am_setting {

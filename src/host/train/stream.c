@@ -210,14 +210,6 @@ static void issue_chunk(void *arg)
 
 /* ---------------------------------------------------------------------------------------------- one pass */
 
-/* Chunks of pass number s->n_pass: all, but for the last one when --sweeps ends inside it. */
-static size_t chunks_of_pass(const am_stream *s)
-{
-    const double left = s->problem.settings->sweeps - (double)(s->n_pass - 1);
-    const double part = ceil((left < 1.0 ? left : 1.0) * (double)s->n_chunks - 1e-9);
-    return part < 1.0 ? 1 : (size_t)part;
-}
-
 /* A new order of the samples, ahead of the chunks: recorded chunks read theirs from the same place. */
 static void shuffle(am_stream *s)
 {
@@ -265,7 +257,7 @@ void am_stream_sweep(void *state)
     shuffle(s);
     const double zeros[3] = {0};
     am_slots_write(ctx, slot->total, 3, zeros); /* and n_guarded, n_samples */
-    const size_t n_chunks = chunks_of_pass(s);
+    const size_t n_chunks = am_settings_steps_of_pass(s->problem.settings, s->n_pass, s->n_chunks);
     for (size_t i = 0; i < n_chunks; i++) {
         size_t m, m_ahead;
         const int32_t *now = chunk_at(s, i, &m), *ahead = chunk_at(s, i + 1, &m_ahead);

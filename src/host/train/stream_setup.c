@@ -100,12 +100,6 @@ static void take_layer_slots(am_stream *s, size_t l)
     am_slot_set(ctx, s->layer[l].slot.boost, pow(s->design.boost, (double)(s->n_layers - l)));
 }
 
-static double chunks_of_run(const am_stream *s)
-{
-    const double passes = s->problem.settings->sweeps, whole = floor(passes);
-    return (double)s->n_chunks * whole + ceil((passes - whole) * (double)s->n_chunks - 1e-9);
-}
-
 static void constant(am_stream *s, am_slot *slot, double value)
 {
     *slot = am_slots_new(s->problem.ctx, 1);
@@ -129,7 +123,8 @@ static void take_constants(am_stream *s)
     constant(s, &slot->eta, set->eta > 0.0 ? set->eta : design->eta);
     constant(s, &slot->lam, set->lam > 0.0 ? set->lam : design->lam);
     constant(s, &slot->warm, set->warm > 0.0 ? set->warm : design->warm);
-    constant(s, &slot->n_total, set->schedule == AM_SCHEDULE_COSINE ? chunks_of_run(s) : 0.0);
+    constant(s, &slot->n_total,
+             set->schedule == AM_SCHEDULE_COSINE ? am_settings_steps_of_run(set, s->n_chunks) : 0.0);
     constant(s, &slot->forget, full ? 0.0 : set->forget);
     constant(s, &slot->refresh, full ? 1.0 : (double)set->refresh);
     constant(s, &slot->inv_m, 1.0 / (double)s->chunk);
