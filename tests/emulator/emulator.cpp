@@ -69,6 +69,10 @@ struct device {
     size_t n_alive = 0, n_kernels = 0, n_graphs = 0, n_bodies = 0;
     uint64_t random = 88172645463325252u;
     int n_devices = 1;
+    ~device()
+    {
+        for (const auto &block : spare) std::free(block.second);
+    }
 };
 device the;
 
