@@ -67,11 +67,16 @@ def commit():
     return name.stdout.strip() + ("+" if changed.stdout.strip() else "") if name.returncode == 0 else None
 
 
+def now():
+    """Date, system, load and commit."""
+    return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            "system": platform.platform(), "load": round(os.getloadavg()[0], 2), "commit": commit()}
+
+
 def about(header):
-    """Date, machine, threads, kernels and commit of a run, from its log's header."""
+    """The same with machine, threads and kernels of a run, from its log's header."""
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": header["machine"]["cpu"], "cores": header["machine"]["cores"], "threads": header["threads"],
+        **now(), "cpu": header["machine"]["cpu"], "cores": header["machine"]["cores"], "threads": header["threads"],
         "backend": f"{header['backend']} ({header['backend_detail']})" if header.get("backend_detail") else header["backend"],
-        "system": platform.platform(), "load": round(os.getloadavg()[0], 2), "version": header["version"], "commit": commit(),
+        "version": header["version"],
     }
