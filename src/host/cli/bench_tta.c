@@ -27,8 +27,9 @@ static const am_option options[] = {
     [OPT_METHODS] =
         {0, "methods", "LIST",
          "contestants, with commas between them: METHOD[:SETTING=VALUE[@P]].., where a value with @P counts "
-         "for runs of at most P passes [default: fcam, also with gam inf, the streamed methods, adam, also "
-         "with whitened inputs, sgd]"},
+         "for runs of at most P passes [default: fcam, also with gam inf, the streamed methods, adam and "
+         "sgd, also "
+         "with whitened inputs]"},
     [OPT_PASSES] = {0, "passes", "LIST",
                     "lengths of runs, ascending; methods that do whole passes only take the whole ones "
                     "[default " AM_TTA_PASSES "]"},

@@ -6,7 +6,7 @@
 
 #include "host/train/driver.h"
 
-#define AM_TTA_PASSES  ".1,.2,.4,.6,.8,1,1.5,2,3,4"
+#define AM_TTA_PASSES  ".1,.2,.4,.6,.8,1,1.5,2,2.5,3,4"
 #define AM_TTA_TARGETS ".9,.95,.97,.975,.98"
 
 #define AM_TTA_MOST        24 /* passes, targets, contestants */

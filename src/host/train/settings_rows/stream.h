@@ -39,7 +39,7 @@ SETTING(.name = "thin", .type = AM_SET_REAL, .offset = FIELD(thin), .fallback = 
                 "less are kept with less probability and more weight; 0: all are kept; cross-entropy only")
 SETTING(.name = "whiten", .type = AM_SET_REAL, .offset = FIELD(whiten), .fallback = "0.97", .min = 0, .max = 1,
         .help = "share of the input's energy that the first layer sees, in whitened coordinates; 1: all "
-                "directions; 0: not whitened")
+                "directions; 0: not whitened, as sgd and adam do by default")
 SETTING(.name = "gram-samples", .type = AM_SET_COUNT, .offset = FIELD(gram_samples), .fallback = "5000",
         .min = 0, .max = 2147483647.0, .unit = "samples",
         .help = "samples behind the input's Gram matrix; 0: all")
