@@ -220,6 +220,67 @@ static void passes_see_every_sample_once(void **state)
     altmin_data_free(values);
 }
 
+static double weights_moved(const weights *v, const altmin_trainer *t)
+{
+    double worst = 0.0;
+    weights now = weights_of(t);
+    for (size_t l = 1; l <= t->net.n_layers; l++) {
+        for (size_t i = 0; i < t->net.width[l] * t->net.width[l - 1]; i++)
+            worst = fmax(worst, fabs((double)now.w[l][i] - (double)v->w[l][i]));
+        for (size_t i = 0; i < t->net.width[l]; i++)
+            worst = fmax(worst, fabs((double)now.b[l][i] - (double)v->b[l][i]));
+    }
+    weights_free(&now);
+    return worst;
+}
+
+/* Whitened coordinates of all directions are the same network: without movement the objective is the plain network's loss and
+ * folding gives the weights back. With movement the second pass goes on where the first one stopped. */
+static void whitened_inputs_are_the_same_network(void **state)
+{
+    (void)state;
+    altmin_data *data = problem_random(6, 23, 4, 3);
+    static const char *const batch[] = {"0", "5"}, *const drawn[] = {"0", "10"};
+    for (int adam = 0; adam < 2; adam++)
+        for (int i = 0; i < 4; i++) {
+            altmin_trainer *t = problem_run(
+                data, (const char *const[]){"method", adam ? "adam" : "sgd", "hidden", "5", "activation",
+                                            "tanh", "rate", "1e-12", "batch", batch[i % 2], "mu", "0",
+                                            "whiten", "1", "gram-samples", drawn[i / 2], NULL});
+            weights v = weights_of(t);
+            const double f = 23.0 * mean_loss(&v, t->net.act, 0, data, NULL, 23);
+            for (int pass = 0; pass < 2; pass++) {
+                sweep(t);
+                assert_true(fabs(t->measures.objective - f) <= 1e-5 * f);
+                assert_true(weights_moved(&v, t) < 1e-5);
+            }
+            weights_free(&v);
+            altmin_trainer_free(t);
+        }
+    altmin_data_free(data);
+}
+
+/* --sweeps 1.4 of five batches: all of them, then two, whose loss stands for all samples. */
+static void runs_end_inside_a_pass(void **state)
+{
+    (void)state;
+    altmin_data *data = problem_random(6, 23, 4, 3);
+    altmin_trainer *t =
+        problem_run(data, (const char *const[]){"method", "sgd", "hidden", "5", "activation", "tanh", "rate",
+                                                "1e-12", "batch", "5", "mu", "0", "sweeps", "1.4", NULL});
+    weights v = weights_of(t);
+    sweep(t);
+    const double all = 23.0 * mean_loss(&v, t->net.act, 0, data, NULL, 23);
+    assert_true(fabs(t->measures.objective - all) <= 1e-5 * all);
+    sweep(t);
+    const double part = 23.0 * mean_loss(&v, t->net.act, 0, data, am_gradient_order(t->state), 10);
+    assert_true(fabs(t->measures.objective - part) <= 1e-5 * part);
+    assert_true(fabs(part - all) > 1e-3 * all);
+    weights_free(&v);
+    altmin_trainer_free(t);
+    altmin_data_free(data);
+}
+
 /* n_steps full-batch steps against the textbook, in double, from the gradients that the backend found. */
 static void check_updates(const altmin_data *data, int adam, int cosine, const char *mu)
 {
@@ -403,6 +464,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_gradients),
         cmocka_unit_test(passes_see_every_sample_once),
+        cmocka_unit_test(whitened_inputs_are_the_same_network),
+        cmocka_unit_test(runs_end_inside_a_pass),
         cmocka_unit_test(updates_are_the_textbooks),
         cmocka_unit_test(objective_has_the_ridge),
         cmocka_unit_test(runs_repeat),
