@@ -13,7 +13,7 @@
 static const char default_methods[] =
     "fcam,fcam:gam=inf,mdlam:stream=yes,tiam:stream=yes,bcd:stream=yes,dladmm:stream=yes,"
     "adam:rate=5e-3@2,adam:batch=125:rate=5e-3,adam:whiten=0.97:rate=1.2e-2,"
-    "adam:whiten=0.97:batch=125:rate=5e-3:rate=8e-3@2,sgd,sgd:whiten=0.97";
+    "adam:whiten=0.97:batch=125:rate=5e-3:rate=8e-3@2,sgd,sgd:whiten=0.97:rate=0.3";
 
 /* ------------------------------------------------------------------------------------------- lists */
 
