@@ -1,4 +1,4 @@
-r"""Search settings of fcam and of the streamed methods on samples held out of the TRAINING data; their defaults are based on it.
+r"""Search settings of fcam and of the streamed methods on samples held out of the TRAINING data, to choose defaults by.
 
     bench/tta/search.py OUTDIR --altmin build/release/src/altmin --data DIR
 
@@ -30,8 +30,8 @@ GRIDS = {
     "fcam": {**SHELL, "eta": ("8", "12", "15", "20", "30"), "batch": ("125", "250", "500"), "gam": ("1", "10", "inf"),
              "thin": ("0", "0.3"), "whiten": ("0.95", "0.97", "0.99")},
     "mdlam": INERTIAL, "tiam": INERTIAL, "bcd": SPLIT, "dladmm": SPLIT,
-    "adam": {"rate": ("2e-3", "3e-3", "5e-3", "8e-3"), "batch": ("125", "250"), "whiten": ("0", "0.97")},
-    "sgd": {"rate": ("0.05", "0.1", "0.15", "0.3"), "batch": ("100", "250"), "momentum": ("0.9", "0.95")},
+    "adam": {"rate": ("3e-3", "5e-3", "8e-3", "1.2e-2"), "batch": ("125", "250"), "whiten": ("0", "0.97")},
+    "sgd": {"rate": ("0.05", "0.1", "0.15", "0.3"), "batch": ("100", "250"), "whiten": ("0", "0.97")},
 }
 STREAMED = ("mdlam", "tiam", "bcd", "dladmm")
 
