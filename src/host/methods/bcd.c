@@ -183,10 +183,10 @@ static const char *const paper[] = {
     "5",    "prox-out", "5",    "init-scale", "0.01", "bias-start", "0.1",   "init", "paper",  NULL};
 /* Loss and ridge outweigh the penalties, no inertia in z, and a return to the forward path now and then; chosen by held-out
  * accuracy, as bench/results/2026-11-22-methods says. */
-static const char *const best[] = {"step",          "exact", "rho",         "1",   "gamma",  "1",
-                                   "mu-per-sample", "0.003", "loss-weight", "100", "prox-w", "0",
-                                   "prox-z",        "0",     "prox-out",    "0",   "relift", "10",
-                                   "init",          "he",    NULL};
+static const char *const best[] = {"step",          "exact",  "rho",         "1",   "gamma",  "1",
+                                   "mu-per-sample", "0.0017", "loss-weight", "100", "prox-w", "0",
+                                   "prox-z",        "0",      "prox-out",    "0",   "relift", "10",
+                                   "init",          "he",     NULL};
 
 const am_method am_method_bcd = {
     .name = "bcd",
