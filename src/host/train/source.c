@@ -88,7 +88,7 @@ altmin_error am_source_plan(am_source **out, const am_part *part, am_residency r
 }
 
 altmin_error am_source_start(am_source *source, am_ctx *ctx, const am_scaler *scaler, am_mat shift,
-                            am_mat factor, altmin_status *st)
+                             am_mat factor, altmin_status *st)
 {
     source->ctx = ctx;
     source->scaler = scaler;

@@ -29,7 +29,7 @@ altmin_error am_source_plan(am_source **source, const am_part *part, am_residenc
                             const char *name, altmin_status *st);
 /** After am_plan_take: take pinned memory. scaler, shift and factor (backend memory; bytes only) stay the caller's. */
 altmin_error am_source_start(am_source *source, am_ctx *ctx, const am_scaler *scaler, am_mat shift,
-                            am_mat factor, altmin_status *st);
+                             am_mat factor, altmin_status *st);
 /** Residency bytes: bytes of samples first..first+n go to the backend. Else nothing. */
 void am_source_put(am_source *source, size_t first, size_t n, const uint8_t *bytes);
 /** Free what host memory it has; NULL is fine. Before the backend is closed. */

@@ -139,7 +139,7 @@ struct am_stream {
     int keeping;             /* look at this chunk's weights, whether to keep them */
     int thinning, two_sided; /* of the run */
     am_mat ones;             /* m x 1 */
-    am_white white; /* the first layer's coordinates */
+    am_white white;          /* the first layer's coordinates */
     am_stream_slots slot;
     am_stream_layer layer[AM_MAX_HIDDEN + 2];
 };

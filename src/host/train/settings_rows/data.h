@@ -22,7 +22,8 @@ SETTING(.name = "scale", .type = AM_SET_CHOICE, .offset = FIELD(scaling), .fallb
                 "standardise for real numbers, none for sparse data")
 SETTING(.name = "residency", .type = AM_SET_CHOICE, .offset = FIELD(residency), .fallback = "auto",
         .choices = residency_names,
-        .help = "where features lie during training; device: in the backend's memory as floats; bytes: there "
-                "as bytes, a quarter of the room; host: in host memory, sent chunk by chunk; disk: the same out "
-                "of a mapped IDX or NPY file; auto: the first that fits. All give the same numbers; all but "
-                "device need a method that goes in chunks")
+        .help =
+            "where features lie during training; device: in the backend's memory as floats; bytes: there "
+            "as bytes, a quarter of the room; host: in host memory, sent chunk by chunk; disk: the same out "
+            "of a mapped IDX or NPY file; auto: the first that fits. All give the same numbers; all but "
+            "device need a method that goes in chunks")

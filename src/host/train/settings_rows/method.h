@@ -63,9 +63,9 @@ SETTING(.name = "gamma", .type = AM_SET_REAL, .offset = FIELD(gamma), .fallback 
         .max = NO_LIMIT, .min_open = 1, .symbol = "gamma", .help = "bcd: penalty on a - h(z)")
 SETTING(.name = "nu", .type = AM_SET_REAL, .offset = FIELD(nu), .fallback = "1e-6", .min = 0, .max = NO_LIMIT,
         .min_open = 1, .symbol = "nu",
-        .help =
-            "dladmm: penalty on z - (W a + b) and a - h(z) of the hidden layers; --rho is the output layer's. radmm: "
-            "penalty on a - a_prev - h(z) of the blocks")
+        .help = "dladmm: penalty on z - (W a + b) and a - h(z) of the hidden layers; --rho is the output "
+                "layer's. radmm: "
+                "penalty on a - a_prev - h(z) of the blocks")
 SETTING(.name = "prox-w", .type = AM_SET_REAL, .offset = FIELD(prox_w), .fallback = "1", .min = 0,
         .max = NO_LIMIT, .symbol = "alpha",
         .help = "bcd, dladmm with --step exact, radmm: weight of the squared change of W in its block")
@@ -89,8 +89,9 @@ SETTING(.name = "beta", .type = AM_SET_REAL, .offset = FIELD(beta), .fallback = 
                 "a - a_prev - h(z), --mu lambda, --prox-w omega, --prox-z and --prox-a tau)")
 SETTING(.name = "split", .type = AM_SET_CHOICE, .offset = FIELD(split), .fallback = "3",
         .choices = split_names, .choice_first = 2,
-        .help = "radmm: variables of a residual block; 3: W, z, a, each minimised exactly, relu only; 2: W, a "
-                "by gradient steps whose length is found by trial, any activation")
+        .help =
+            "radmm: variables of a residual block; 3: W, z, a, each minimised exactly, relu only; 2: W, a "
+            "by gradient steps whose length is found by trial, any activation")
 SETTING(.name = "order", .type = AM_SET_CHOICE, .offset = FIELD(order), .fallback = "serial",
         .choices = order_names,
         .help = "radmm: order of blocks; serial: first to last; wavefront: the same results from blocks of "

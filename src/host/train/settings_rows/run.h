@@ -3,7 +3,8 @@ SETTING(.name = "seed", .type = AM_SET_SEED, .offset = FIELD(seed), .fallback = 
         .max = COUNT_MAX, .help = "seed of the initial weights and of the validation split")
 SETTING(.name = "sweeps", .type = AM_SET_REAL, .offset = FIELD(sweeps), .fallback = "100", .min = 0,
         .max = 1e9, .min_open = 1, .symbol = "K",
-        .help = "stop after this many sweeps over all blocks; fcam, --stream, sgd, adam: passes over the samples, "
+        .help = "stop after this many sweeps over all blocks; fcam, --stream, sgd, adam: passes over the "
+                "samples, "
                 "parts of one too")
 SETTING(.name = "time-limit", .type = AM_SET_REAL, .offset = FIELD(time_limit), .fallback = "0", .min = 0,
         .max = NO_LIMIT, .unit = "s", .help = "stop after this much training time; 0: no limit")
