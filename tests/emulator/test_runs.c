@@ -131,6 +131,8 @@ static void every_method_agrees(void **state)
             run_method(data, am_method_names()[i], (const char *const[]){"activation", "relu", "seed", "3"});
         if (archs & AM_TRAINS(AM_ARCH_RESNET))
             run_method(data, am_method_names()[i], (const char *const[]){"arch", "resnet", "hidden", "3x12"});
+        if (am_method_at(i)->stream && am_method_at(i)->stream != am_method_at(i))
+            run_method(data, am_method_names()[i], (const char *const[]){"stream", "yes", "hidden", "2x12"});
     }
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) run_method(data, "mdlam", variants[i]);
     static const char *const skip_variants[][4] = {{"hidden", "4x12", "order", "wavefront"},
