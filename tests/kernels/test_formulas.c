@@ -500,6 +500,7 @@ static const scalar_line scalar_lines[] = {
     {AM_SCALAR_FORGET, {0.75, 9}, 0.75},
     {AM_SCALAR_RIDGE, {10, 5, 1, 2}, 20},
     {AM_SCALAR_RIDGE, {10, 6, 0, 2}, 30},
+    {AM_SCALAR_RIDGE, {10, 0, 0, 2}, 1e-30},
     {AM_SCALAR_WITHIN, {2, 1, 2}, 1},
     {AM_SCALAR_WITHIN, {1, 1, 2}, 0},
     {AM_SCALAR_WITHIN, {NAN, 1, 2}, 0},

@@ -168,7 +168,9 @@ static void check_smooth(skip_net *s, const altmin_trainer *t, size_t l, am_bloc
 {
     skip_fetch(s, t);
     const double after = skip_gradient(s, l, block, prox, old, SAMPLES);
-    if (!(after < 2e-3 * before + 1e-6))
+    /* The sample form divides by the ridge what rounding leaves outside the span of the samples. */
+    const int divides = block == AM_BLOCK_W && strcmp(t->method->form(t->state, l), "sample") == 0;
+    if (!(after < (divides ? 1e-2 : 2e-3) * before + 1e-6))
         fail_msg("%s, layer %zu, block %c: gradient %g before, %g after", what, l, "WbZa"[block], before,
                  after);
 }

@@ -68,10 +68,12 @@ AM_FN double am_scalar_forget(const double *x)
     const double young = 1.0 - 1.0 / x[1];
     return young < x[0] ? young : x[0];
 }
-/* c = lam mean(diag [A, 1]): lam (tr A + x2)/(d + x2), x2 = 1 where a bias belongs to A. x = lam, tr A, x2, d. */
+/* c = lam mean(diag [A, 1]): lam (tr A + x2)/(d + x2), x2 = 1 where a bias belongs to A. x = lam, tr A, x2, d. Never quite 0:
+ * where no sample has a displacement left (all are fitted, or none was kept) A = 0, and A + c I must still be invertible. */
 AM_FN double am_scalar_ridge(const double *x)
 {
-    return x[0] * (x[1] + x[2]) / (x[3] + x[2]);
+    const double c = x[0] * (x[1] + x[2]) / (x[3] + x[2]);
+    return c < 1e-30 ? 1e-30 : c;
 }
 
 #endif
