@@ -1,7 +1,6 @@
 /* The downward maps and defaults of fcam; see fcam.h. */
 #include "host/methods/fcam.h"
 
-#include "host/train/stream.h"
 #include "host/train/stream_down.h"
 
 #include <math.h>
@@ -26,17 +25,9 @@ am_mat am_fcam_map(const am_fcam *m, size_t l)
 
 /* ---------------------------------------------------------------------------------------------- downward maps */
 
-static void refresh_map(am_ctx *ctx, size_t i, void *arg)
+static void fcam_refresh(am_stream *stream)
 {
-    const am_fcam *m = arg;
-    const size_t l = i + 2;
-    am_label(ctx, "layer %zu, downward map", l);
-    am_down_map_refresh(&m->map[l], ctx, m->base.layer[l].w);
-}
-
-static void fcam_refresh(am_stream *s)
-{
-    if (s->n_layers > 1) am_lanes(s->problem.ctx, s->n_layers - 1, refresh_map, s);
+    am_down_maps_refresh(stream, ((const am_fcam *)stream)->map);
 }
 
 /* ---------------------------------------------------------------------------------------------- blocks */
@@ -105,8 +96,7 @@ static altmin_error fcam_prepare(void **state, const am_problem *problem, am_pla
 static altmin_error fcam_start(void *state, float *const *w, float *const *b, altmin_status *st)
 {
     am_fcam *m = state;
-    for (size_t l = 2; l <= m->base.n_layers && !m->exact; l++)
-        if (am_down_map_start(&m->map[l], m->base.problem.ctx, st)) return st->code;
+    if (!m->exact && am_down_maps_start(&m->base, m->map, st)) return st->code;
     return am_stream_start(&m->base, w, b, st);
 }
 

@@ -19,16 +19,9 @@ typedef struct skip_state {
     am_down_map map[AM_MAX_HIDDEN + 2];
 } skip_state;
 
-static void refresh_map(am_ctx *ctx, size_t i, void *arg)
-{
-    const skip_state *s = arg;
-    am_label(ctx, "layer %zu, block a's matrix", i + 1);
-    am_down_map_refresh(&s->map[i + 2], ctx, s->base.layer[i + 2].w);
-}
-
 static void skip_refresh(am_stream *stream)
 {
-    if (stream->n_layers > 1) am_lanes(stream->problem.ctx, stream->n_layers - 1, refresh_map, stream);
+    am_down_maps_refresh(stream, ((const skip_state *)stream)->map);
 }
 
 static void skip_blocks(am_stream *stream)
@@ -84,8 +77,7 @@ static altmin_error skip_prepare(void **state, const am_problem *problem, am_pla
 static altmin_error skip_start(void *state, float *const *w, float *const *b, altmin_status *st)
 {
     skip_state *s = state;
-    for (size_t l = 2; l <= s->base.n_layers; l++)
-        if (am_down_map_start(&s->map[l], s->base.problem.ctx, st)) return st->code;
+    if (am_down_maps_start(&s->base, s->map, st)) return st->code;
     return am_stream_start(&s->base, w, b, st);
 }
 

@@ -14,7 +14,6 @@
 #include "host/train/stream_down.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define AM_DEEP 5 /* weight layers */
 
@@ -26,16 +25,9 @@ typedef struct split_state {
     am_down_map map[AM_MAX_HIDDEN + 2];
 } split_state;
 
-static void refresh_map(am_ctx *ctx, size_t i, void *arg)
-{
-    const split_state *s = arg;
-    am_label(ctx, "layer %zu, block a's matrix", i + 1);
-    am_down_map_refresh(&s->map[i + 2], ctx, s->base.layer[i + 2].w);
-}
-
 static void split_refresh(am_stream *stream)
 {
-    if (stream->n_layers > 1) am_lanes(stream->problem.ctx, stream->n_layers - 1, refresh_map, stream);
+    am_down_maps_refresh(stream, ((const split_state *)stream)->map);
 }
 
 static void split_blocks(am_stream *stream)
@@ -98,8 +90,7 @@ static altmin_error dladmm_prepare(void **state, const am_problem *problem, am_p
 static altmin_error split_start(void *state, float *const *w, float *const *b, altmin_status *st)
 {
     split_state *s = state;
-    for (size_t l = 2; l <= s->base.n_layers; l++)
-        if (am_down_map_start(&s->map[l], s->base.problem.ctx, st)) return st->code;
+    if (am_down_maps_start(&s->base, s->map, st)) return st->code;
     return am_stream_start(&s->base, w, b, st);
 }
 

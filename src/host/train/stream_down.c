@@ -1,8 +1,6 @@
 /* Downward maps; see stream_down.h. */
 #include "host/train/stream_down.h"
 
-#include "host/train/stream.h"
-
 void am_down_map_plan(am_down_map *map, am_ctx *ctx, am_plan *plan, size_t d_out, size_t d_in, double weight,
                       int scaled, int keep_inverse)
 {
@@ -65,4 +63,30 @@ void am_down_map_refresh(const am_down_map *map, am_ctx *ctx, am_mat w)
         am_solve_right(ctx, map->q, map->factor);
     }
     if (map->scaled) rescale(map, ctx);
+}
+
+typedef struct all_maps {
+    const am_stream *s;
+    const am_down_map *map;
+} all_maps;
+
+static void refresh_one(am_ctx *ctx, size_t i, void *arg)
+{
+    const all_maps *all = arg;
+    const size_t l = i + 2;
+    am_label(ctx, "layer %zu, downward map", l);
+    am_down_map_refresh(&all->map[l], ctx, all->s->layer[l].w);
+}
+
+void am_down_maps_refresh(const am_stream *s, const am_down_map *map)
+{
+    all_maps all = {s, map};
+    am_lanes(s->problem.ctx, s->n_layers - 1, refresh_one, &all);
+}
+
+altmin_error am_down_maps_start(const am_stream *s, const am_down_map *map, altmin_status *st)
+{
+    for (size_t l = 2; l <= s->n_layers; l++)
+        if (am_down_map_start(&map[l], s->problem.ctx, st)) return st->code;
+    return ALTMIN_OK;
 }

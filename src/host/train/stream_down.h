@@ -7,7 +7,7 @@
 #ifndef AM_STREAM_DOWN_H
 #define AM_STREAM_DOWN_H
 
-#include "host/train/plan.h"
+#include "host/train/stream.h"
 
 typedef struct am_down_map {
     int narrow;                    /* W.rows < W.cols and no inverse wanted */
@@ -28,4 +28,8 @@ void am_down_map_plan(am_down_map *map, am_ctx *ctx, am_plan *plan, size_t d_out
 altmin_error am_down_map_start(const am_down_map *map, am_ctx *ctx, altmin_status *st);
 /** Q (and the inverse) from the current weights. */
 void am_down_map_refresh(const am_down_map *map, am_ctx *ctx, am_mat w);
+/** am_down_map_refresh of map[l] with the weights of layer l, l = 2..L, side by side. `map` has L + 1 entries. */
+void am_down_maps_refresh(const am_stream *s, const am_down_map *map);
+/** am_down_map_start of map[l], l = 2..L. */
+altmin_error am_down_maps_start(const am_stream *s, const am_down_map *map, altmin_status *st);
 #endif
